@@ -1,0 +1,102 @@
+"""The errors of the node. Each class's docstring is its message; its placeholders are its arguments."""
+
+from __future__ import annotations
+
+
+class NodeError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        super().__init__(" ".join((type(self).__doc__ or "").split()).format(**facts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.facts))
+
+
+def _rebuild(kind: type[NodeError], facts: dict[str, object]) -> NodeError:
+    return kind(**facts)
+
+
+class WrongSetting(NodeError):
+    """{where}: {key} = {value!r} is wrong: {expected}."""
+
+
+class UnknownSetting(NodeError):
+    """{where}: there is no setting {key}. {remedy}"""
+
+
+# --- Artifacts and ledger ---------------------------------------------------------------------------------------------
+
+
+class ArtifactMissing(NodeError):
+    """There is no artifact {key}: it was removed, or the storage folder is not the one that the ledger speaks of."""
+
+
+class ArtifactDamaged(NodeError):
+    """The artifact {key} has the digest {found}: the storage is damaged. Restore it, or have the image sent again."""
+
+
+class StaleWriter(NodeError):
+    """{subject} is now in other hands (epoch {epoch} is over): this process's result is dropped, nothing is lost."""
+
+
+class IllegalTransition(NodeError):
+    """{subject} cannot go from {old} to {new}."""
+
+
+class NoSuchStudy(NodeError):
+    """The ledger has no study {study}. `dosremc-node status --all` lists what it has."""
+
+
+class LedgerOutOfDate(NodeError):
+    """The ledger's schema is {found}, this program needs {needed}: run `dosremc-node serve` once, or `doctor` for more."""
+
+
+# --- Images -----------------------------------------------------------------------------------------------------------
+
+
+class NotDicom(NodeError):
+    """The received bytes are not a readable DICOM data set: {why}."""
+
+
+class UndecodableImage(NodeError):
+    """The pixel data ({transfer_syntax}) cannot be decoded: {why}."""
+
+
+class NotAMammogram(NodeError):
+    """The image shows no breast: {why}."""
+
+
+# --- Releases ---------------------------------------------------------------------------------------------------------
+
+
+class ReleaseDamaged(NodeError):
+    """Release {release}: {what} has the digest {found}, the manifest says {expected}. Restore the folder from its source."""
+
+
+class NoSuchRelease(NodeError):
+    """There is no release {release} in {folder}. `dosremc-node releases list` shows what is there."""
+
+
+class BankDoesNotFit(NodeError):
+    """The bank of {domain} does not fit the backbone: {why}."""
+
+
+class DemonstrationOnly(NodeError):
+    """Release {release} holds demonstration weights, and the destination {destination} is not marked as a test one. Set `purpose = "test"` for it, or put a release with clinical evidence in force."""
+
+
+# --- Peers ------------------------------------------------------------------------------------------------------------
+
+
+class PeerUnreachable(NodeError):
+    """{peer} ({host}:{port}, AE title {ae_title}) cannot be reached: {why}."""
+
+
+class PeerRefused(NodeError):
+    """{peer} refused: {why}."""
+
+
+class NoSuchDestination(NodeError):
+    """There is no destination {name} in the settings; there are: {known}."""

@@ -1,0 +1,172 @@
+"""The configuration tree: what a PACS administrator can set, with its defaults.
+
+Precedence, highest first: ``--set section.key=value``, environment ``DOSREMC_SECTION__KEY``, the TOML file, defaults.
+With no file at all the node runs on its embedded defaults: SQLite, a folder ``var/``, loopback only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dosremc_node.errors import UnknownSetting, WrongSetting
+from dosremc_node.records import DocumentKind, UnknownScannerPolicy
+
+SHIPPED_RELEASE = "demonstration"
+
+
+def _ae_title(value: str) -> str:
+    if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", value) or not value.strip():
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters, no backslash, and is not only spaces")
+    return value.strip()
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Purpose(StrEnum):
+    """Whether a destination may receive what has no clinical evidence (promise 14)."""
+
+    TEST = "test"
+    CLINICAL = "clinical"
+
+
+class NodeSettings(_Section):
+    """Who this node is. ``name`` goes into every document's UID, so it never changes once the node is in use."""
+
+    name: str = Field("dosremc", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    ae_title: AeTitle = "DOSREMC"
+
+
+class Peer(_Section):
+    """A system that may send to this node."""
+
+    ae_title: AeTitle
+    host: str = ""
+
+
+class ReceptionSettings(_Section):
+    """The DICOM listener. An empty list ``peers`` admits every calling AE title from this machine only."""
+
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    peers: tuple[Peer, ...] = ()
+    max_associations: int = Field(50, ge=1, le=1000)
+    require_called_ae_title: bool = True
+    idle_timeout_seconds: float = Field(60.0, gt=0)
+    keep_free_megabytes: int = Field(1024, ge=0)
+
+
+class StorageSettings(_Section):
+    """Where images, network inputs and rendered documents are kept."""
+
+    folder: Path = Path("var/artifacts")
+
+
+class DatabaseSettings(_Section):
+    """SQLAlchemy URLs: ``url`` of the ledger, ``engine_url`` of the workflow engine's own database."""
+
+    url: str = "sqlite:///var/ledger.sqlite"
+    engine_url: str = "sqlite:///var/engine.sqlite"
+
+
+class StudySettings(_Section):
+    """When a study is complete, and what happens where no domain knows its scanner.
+
+    A study that has all four screening views is complete at once, one with other images after ``quiet_seconds`` without
+    a further image, every study ``deadline_seconds`` after its first image.
+    """
+
+    quiet_seconds: float = Field(60.0, ge=0)
+    deadline_seconds: float = Field(1800.0, gt=0)
+    unknown_scanner: UnknownScannerPolicy = UnknownScannerPolicy.SHADOW
+    nearest_domain: str = ""
+    domains_file: Path | None = None
+
+
+class ReleaseSettings(_Section):
+    """Where model releases lie. ``initial`` is put in force when the ledger has none yet."""
+
+    folder: Path | None = None
+    initial: str = SHIPPED_RELEASE
+
+
+class WorkerSettings(_Section):
+    """How much is done at once, and how often a study that brings its worker down is tried."""
+
+    concurrent_studies: int = Field(2, ge=1, le=64)
+    inference_threads: int = Field(0, ge=0)
+    attempts: int = Field(5, ge=1)
+    poll_seconds: float = Field(0.1, gt=0)
+
+
+class Destination(_Section):
+    """A system that receives reports. ``purpose`` decides whether demonstration weights may speak to it."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    ae_title: AeTitle
+    host: str
+    port: Port
+    purpose: Purpose = Purpose.CLINICAL
+    documents: tuple[DocumentKind, ...] = (DocumentKind.SUMMARY, DocumentKind.REGION)
+    timeout_seconds: float = Field(30.0, gt=0)
+    attempts: int = Field(20, ge=1)
+    retry_seconds: float = Field(5.0, gt=0)
+    retry_seconds_at_most: float = Field(900.0, gt=0)
+
+
+class MonitoringSettings(_Section):
+    """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9464, ge=0, le=65535)
+    log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    log_format: str = Field("console", pattern=r"^(console|json)$")
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DOSREMC_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    node: NodeSettings = NodeSettings()
+    reception: ReceptionSettings = ReceptionSettings()
+    storage: StorageSettings = StorageSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    studies: StudySettings = StudySettings()
+    releases: ReleaseSettings = ReleaseSettings()
+    worker: WorkerSettings = WorkerSettings()
+    destinations: tuple[Destination, ...] = ()
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file and the --set options come in together as init settings (merged in `load`), so that the
+        # environment stands between them only where `load` puts it.
+        return (init_settings, env_settings)
+
+    def destination(self, name: str) -> Destination:
+        """The destination of that name; raises `KeyError`."""
+        return {destination.name: destination for destination in self.destinations}[name]
