@@ -1,23 +1,19 @@
 """The configuration tree: what a PACS administrator can set, with its defaults.
 
-Precedence, highest first: ``--set section.key=value``, environment ``DOSREMC_SECTION__KEY``, the TOML file, defaults.
-With no file at all the node runs on its embedded defaults: SQLite, a folder ``var/``, loopback only.
+With nothing set at all the node runs on its embedded defaults: SQLite, a folder ``var/``, loopback only. Where values
+come from is the matter of ``configuration.py``.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dosremc_node.errors import UnknownSetting, WrongSetting
+from dosremc_node.errors import NoSuchDestination
 from dosremc_node.records import DocumentKind, UnknownScannerPolicy
 
 SHIPPED_RELEASE = "demonstration"
@@ -137,12 +133,8 @@ class MonitoringSettings(_Section):
     log_format: str = Field("console", pattern=r"^(console|json)$")
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """The whole tree."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="DOSREMC_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
-    )
 
     node: NodeSettings = NodeSettings()
     reception: ReceptionSettings = ReceptionSettings()
@@ -154,19 +146,9 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = ()
     monitoring: MonitoringSettings = MonitoringSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The file and the --set options come in together as init settings (merged in `load`), so that the
-        # environment stands between them only where `load` puts it.
-        return (init_settings, env_settings)
-
     def destination(self, name: str) -> Destination:
-        """The destination of that name; raises `KeyError`."""
-        return {destination.name: destination for destination in self.destinations}[name]
+        """The destination of that name; raises `NoSuchDestination`."""
+        for destination in self.destinations:
+            if destination.name == name:
+                return destination
+        raise NoSuchDestination(name=name, known=", ".join(each.name for each in self.destinations) or "none")
