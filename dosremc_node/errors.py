@@ -79,6 +79,14 @@ class NoSuchRelease(NodeError):
     """There is no release {release} in {folder}. `dosremc-node releases list` shows what is there."""
 
 
+class ReleaseUnreadable(NodeError):
+    """Release {release}: {what} cannot be read: {why}. Restore the folder from its source."""
+
+
+class ReleaseExists(NodeError):
+    """There is already a release {release} in {folder}, and a release never changes: give the new one another id."""
+
+
 class BankDoesNotFit(NodeError):
     """The bank of {domain} does not fit the backbone: {why}."""
 
