@@ -29,6 +29,10 @@ class UnknownSetting(NodeError):
 # --- Artifacts and ledger ---------------------------------------------------------------------------------------------
 
 
+class WrongArtifactKey(NodeError):
+    """{key!r} is no artifact key: no store can have given it."""
+
+
 class ArtifactMissing(NodeError):
     """There is no artifact {key}: it was removed, or the storage folder is not the one that the ledger speaks of."""
 
