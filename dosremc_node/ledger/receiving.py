@@ -1,0 +1,143 @@
+"""What the ledger does when an object arrives: one study row, one instance row, one deadline."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dosremc_node.ledger.database import Ledger
+from dosremc_node.ledger.states import STANDINGS, Standing, check_transition
+from dosremc_node.ledger.tables import DocumentRow, InstanceRow, StudyRow
+from dosremc_node.records import ImageHeader, ReceivedObject, StudyId, from_json, to_json
+
+_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
+
+DueRule = Callable[[Sequence[ImageHeader], datetime, datetime], datetime]
+"""When a study is due, from the headers of its images, the time of its first image of this wave, and of its last."""
+
+
+class Receipt(StrEnum):
+    """What an arriving object turned out to be."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    CONTENDER = "contender"
+
+
+def record_object(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
+    """Enter an object that lies safely among the artifacts. When this returns, the row is committed.
+
+    The same bytes twice are one instance; other bytes under a known UID wait as a contender until they are compared. A
+    new image moves the study's deadline, a duplicate does not.
+    """
+    try:
+        return _record(ledger, received, header, due)
+    except IntegrityError:
+        # Another association entered the same study or UID a moment ago: its row is there now.
+        return _record(ledger, received, header, due)
+
+
+def _record(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
+    with ledger.transaction() as session:
+        same_uid = session.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid)).all()
+        if any(row.sha256 == received.sha256 for row in same_uid):
+            return Receipt.DUPLICATE
+        study = _study(session, received, header)
+        standing = Standing.CONTENDER if same_uid else Standing.PRIMARY
+        session.add(_instance(study, received, header, standing))
+        session.flush()
+        if standing is Standing.PRIMARY:
+            _move_deadline(session, study, received.received_at, due)
+    return Receipt.NEW if standing is Standing.PRIMARY else Receipt.CONTENDER
+
+
+def _study(session: Session, received: ReceivedObject, header: ImageHeader) -> StudyRow:
+    who = header.who
+    # Locked, so that two images of one study that arrive together do not overwrite each other's deadline.
+    row = session.scalar(select(StudyRow).where(StudyRow.study_instance_uid == who.study_instance_uid).with_for_update())
+    if row is None:
+        row = StudyRow(
+            study_id=new_study_id(),
+            study_instance_uid=who.study_instance_uid,
+            patient_id=who.patient_id,
+            issuer_of_patient_id=who.issuer_of_patient_id,
+            accession_number=who.accession_number,
+            study_date=who.study_date,
+            first_received_at=received.received_at,
+            last_received_at=received.received_at,
+        )
+        session.add(row)
+    row.last_received_at = received.received_at
+    return row
+
+
+def new_study_id() -> StudyId:
+    """A name that says nothing of the patient and is safe in logs."""
+    return StudyId("S-" + "".join(secrets.choice(_LETTERS) for _ in range(12)))
+
+
+def _instance(study: StudyRow, received: ReceivedObject, header: ImageHeader, standing: Standing) -> InstanceRow:
+    return InstanceRow(
+        study_id=study.study_id,
+        sop_instance_uid=received.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        transfer_syntax_uid=received.transfer_syntax_uid,
+        sha256=received.sha256,
+        size=received.size,
+        standing=standing,
+        header=to_json(header),
+        manufacturer=header.scanner.manufacturer,
+        model=header.scanner.model,
+        software_version=header.scanner.software_version,
+        calling_ae_title=received.calling_ae_title,
+        peer_address=received.peer_address,
+        received_at=received.received_at,
+    )
+
+
+def _move_deadline(session: Session, study: StudyRow, now: datetime, due: DueRule) -> None:
+    if study.due_at is None:
+        study.waiting_since = now
+    headers = session.scalars(
+        select(InstanceRow.header).where(InstanceRow.study_id == study.study_id, InstanceRow.standing == Standing.PRIMARY)
+    )
+    images = [from_json(ImageHeader, text) for text in headers]
+    study.due_at = due(images, study.waiting_since or now, now)
+
+
+def is_our_document(ledger: Ledger, sop_instance_uid: str) -> bool:
+    """Whether a document of this UID was rendered here: autorouting sends our own reports back (promise 5)."""
+    with ledger.reading() as session:
+        return bool(session.scalar(select(func.count()).where(DocumentRow.sop_instance_uid == sop_instance_uid)))
+
+
+def contenders(ledger: Ledger) -> Sequence[int]:
+    """The instances that wait to be compared with the primary of their UID."""
+    with ledger.reading() as session:
+        return session.scalars(select(InstanceRow.id).where(InstanceRow.standing == Standing.CONTENDER).order_by(InstanceRow.id)).all()
+
+
+def contender_and_primary(ledger: Ledger, instance_id: int) -> tuple[str, str] | None:
+    """The digests of a contender and of its primary; None where it is no contender any more."""
+    with ledger.reading() as session:
+        row = session.get_one(InstanceRow, instance_id)
+        if row.standing != Standing.CONTENDER:
+            return None
+        primary = select(InstanceRow.sha256).where(
+            InstanceRow.sop_instance_uid == row.sop_instance_uid, InstanceRow.standing == Standing.PRIMARY
+        )
+        return row.sha256, session.scalars(primary).one()
+
+
+def settle_contender(ledger: Ledger, instance_id: int, standing: Standing) -> None:
+    """Enter what the comparison found."""
+    with ledger.transaction() as session:
+        row = session.get_one(InstanceRow, instance_id, with_for_update=True)
+        check_transition(STANDINGS, f"instance {instance_id}", Standing(row.standing), standing)
+        row.standing = standing

@@ -1,0 +1,78 @@
+"""The state machines of the ledger: what may follow what. A diagram of them stands in ARCHITECTURE.md.
+
+A study has no state column of its own: it is *receiving* while a deadline row (`due_at`) waits for its next revision,
+and otherwise in the state of its latest revision. So no two rows can contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from dosremc_node.errors import IllegalTransition
+
+
+class Standing(StrEnum):
+    """What a received instance is to its study (promise 4)."""
+
+    PRIMARY = "primary"
+    """The first instance under its UID: the one that is assessed."""
+    CONTENDER = "contender"
+    """Came later under the same UID with other bytes; not yet compared with the primary."""
+    VARIANT = "variant"
+    """Same pixels, other attributes or compression: kept, not assessed again."""
+    QUARANTINED = "quarantined"
+    """Other pixels under the same UID: kept, flagged, never merged."""
+
+
+class RevisionState(StrEnum):
+    ASSESSING = "assessing"
+    DELIVERING = "delivering"
+    DONE = "done"
+    PARKED = "parked"
+
+
+class DeliveryState(StrEnum):
+    DUE = "due"
+    DELIVERED = "delivered"
+    PARKED = "parked"
+
+
+class StudyState(StrEnum):
+    """What `status` shows of a study; see the module's docstring for how it follows from the rows."""
+
+    RECEIVING = "receiving"
+    ASSESSING = "assessing"
+    DELIVERING = "delivering"
+    DONE = "done"
+    PARKED = "parked"
+
+
+State = TypeVar("State", bound=StrEnum)
+
+STANDINGS: Mapping[Standing, frozenset[Standing]] = {
+    Standing.PRIMARY: frozenset(),
+    Standing.CONTENDER: frozenset({Standing.VARIANT, Standing.QUARANTINED}),
+    Standing.VARIANT: frozenset(),
+    Standing.QUARANTINED: frozenset(),
+}
+
+REVISIONS: Mapping[RevisionState, frozenset[RevisionState]] = {
+    RevisionState.ASSESSING: frozenset({RevisionState.DELIVERING, RevisionState.PARKED}),
+    RevisionState.DELIVERING: frozenset({RevisionState.DONE, RevisionState.PARKED}),
+    RevisionState.PARKED: frozenset({RevisionState.ASSESSING, RevisionState.DELIVERING}),
+    RevisionState.DONE: frozenset(),
+}
+
+DELIVERIES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.DUE: frozenset({DeliveryState.DELIVERED, DeliveryState.PARKED}),
+    DeliveryState.PARKED: frozenset({DeliveryState.DUE}),
+    DeliveryState.DELIVERED: frozenset(),
+}
+
+
+def check_transition(machine: Mapping[State, frozenset[State]], subject: str, old: State, new: State) -> None:
+    """Raise `IllegalTransition` where ``machine`` does not lead from ``old`` to ``new``."""
+    if new not in machine[old]:
+        raise IllegalTransition(subject=subject, old=old, new=new)
