@@ -1,0 +1,36 @@
+# One command per task. Each first makes what it needs: Debian packages where it may, and the environment in .venv.
+
+PYTHON := .venv/bin/python
+BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: .venv/ready-for-demo  ## watch mammograms go to the node and come back from a PACS as reports; leaves build/demo/index.html
+	@$(PYTHON) -m dosremc_node demo
+
+test: .venv/ready-for-test  ## everything but the tests marked slow
+	@$(PYTHON) -m pytest -m "not slow"
+
+test-slow: .venv/ready-for-test  ## the tests marked slow
+	@$(PYTHON) -m pytest -m slow
+
+lint: .venv/ready-for-test  ## rules, format, types, and who may import whom
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+clean:  ## remove what the other commands made, save the environment
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/ready-for-demo: $(BOOTSTRAP)
+	@deploy/bootstrap.sh demo
+	@touch $@
+
+.venv/ready-for-test: $(BOOTSTRAP)
+	@deploy/bootstrap.sh test
+	@touch .venv/ready-for-demo $@
