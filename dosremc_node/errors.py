@@ -72,6 +72,10 @@ class NotAMammogram(NodeError):
     """The image shows no breast: {why}."""
 
 
+class UnknownPreprocessing(NodeError):
+    """The release needs the preprocessing {what} = {value!r}, this program does {known!r}: use a program version that fits the release."""
+
+
 # --- Releases ---------------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +97,10 @@ class ReleaseExists(NodeError):
 
 class BankDoesNotFit(NodeError):
     """The bank of {domain} does not fit the backbone: {why}."""
+
+
+class ScoreNotFinite(NodeError):
+    """The network's output with the bank of {domain} is not a finite number: nothing is said of the study. Put another release in force, and have this bank examined."""
 
 
 class DemonstrationOnly(NodeError):

@@ -1,0 +1,12 @@
+"""Imaging knows pixels: decoders, the grey scale as the vendor meant it, the breast outline, orientation.
+
+It gives a network input and the exact map back to the stored image's coordinates.
+"""
+
+from __future__ import annotations
+
+from dosremc_node.imaging.decoders import DECODER_ORDER, pixel_digest
+from dosremc_node.imaging.encoding import decode_input, encode_input
+from dosremc_node.imaging.preparation import DEFAULT_SPEC, prepare, preprocessing_sha256
+
+__all__ = ["DECODER_ORDER", "DEFAULT_SPEC", "decode_input", "encode_input", "pixel_digest", "prepare", "preprocessing_sha256"]
