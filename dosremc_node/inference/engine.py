@@ -1,0 +1,70 @@
+"""The sessions that are in use, by content: a new release that changes thresholds only goes on with the same session."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosremc_node.errors import BankDoesNotFit
+from dosremc_node.inference.sessions import Session, build_session
+from dosremc_node.records import BankId, Domain, NetworkInput, NetworkOutput, Release
+
+
+class Weights(Protocol):
+    """Where an engine gets a release's weights from, once it needs them."""
+
+    @property
+    def release(self) -> Release: ...
+
+    def backbone(self) -> bytes: ...
+
+    def bank(self, domain: Domain) -> Mapping[str, NDArray[np.float32]]: ...
+
+
+class InferenceEngine:
+    """Scores images with whichever bank a revision has pinned. Safe across threads.
+
+    A session is built when it is first needed, beside the others: images go on being scored with those meanwhile. Of more than
+    ``sessions_at_most`` the one that was used longest ago is dropped.
+    """
+
+    def __init__(self, threads: int = 0, sessions_at_most: int = 8) -> None:
+        self._threads = threads
+        self._sessions_at_most = sessions_at_most
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._access = Lock()
+        self._building = Lock()
+
+    def score(self, weights: Weights, bank: BankId, network_input: NetworkInput) -> NetworkOutput:
+        """Score one image with the bank that its revision has pinned; raises `BankDoesNotFit`, `ScoreNotFinite`."""
+        return self.session(weights, bank).score(network_input)
+
+    def session(self, weights: Weights, bank: BankId) -> Session:
+        """The session of that bank, built where there is none yet: ask for it early to warm it up."""
+        release = weights.release
+        if release.banks.get(bank.domain) != bank:
+            raise BankDoesNotFit(domain=bank.domain, why=f"release {release.release_id} has no bank {bank}")
+        key = (release.backbone_sha256, bank.sha256)
+        if session := self._known(key):
+            return session
+        with self._building:
+            return self._known(key) or self._build(key, weights, bank.domain)
+
+    def _known(self, key: tuple[str, str]) -> Session | None:
+        with self._access:
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+            return self._sessions.get(key)
+
+    def _build(self, key: tuple[str, str], weights: Weights, domain: Domain) -> Session:
+        session = build_session(weights.backbone(), domain, weights.bank(domain), self._threads)
+        with self._access:
+            self._sessions[key] = session
+            while len(self._sessions) > self._sessions_at_most:
+                self._sessions.popitem(last=False)
+        return session
