@@ -431,6 +431,27 @@ class Document:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PredecessorDocument:
+    """A document of the revision before, as the Predecessor Documents Sequence (0040,A360) names it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInstance:
+    """An instance that a PACS says it has (C-FIND), with its series."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_description: str
+    modality: str
+
+
 class DeliveryOutcome(StrEnum):
     """What a destination's answer means for us."""
 

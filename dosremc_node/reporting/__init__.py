@@ -1,0 +1,40 @@
+"""Reporting: from what the model says of a study to the DICOM documents that a radiologist opens beside the images.
+
+Each kind of document is made in a file of its own; `render` decides which ones a revision gets. Patient and study are copied
+from the images byte by byte, UIDs follow from the revision, and the same input gives the same bytes (promise 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dosremc_node.records import Assessment, Document, PredecessorDocument, Release, StudyRevision
+from dosremc_node.reporting.document import Case
+from dosremc_node.reporting.identity import document_uid, series_uid
+from dosremc_node.reporting.patient import read_identity
+from dosremc_node.reporting.region import region_report
+from dosremc_node.reporting.summary import summary_report
+
+__all__ = ["document_uid", "render", "series_uid"]
+
+
+def render(
+    revision: StudyRevision,
+    assessment: Assessment,
+    release: Release,
+    node_name: str,
+    headers: Mapping[str, Path],
+    *,
+    predecessors: Sequence[PredecessorDocument] = (),
+) -> tuple[Document, ...]:
+    """All documents of a revision: a summary, and a region report for each positive image where scores may be shown.
+
+    ``headers`` leads from SOP Instance UID to a local copy of the received image. ``predecessors`` are the documents of the
+    revision that this one supersedes; each new document names them all. Raises `KeyError` where an image has no path.
+    """
+    first = revision.plan.images[0].header.sop_instance_uid
+    case = Case(revision, assessment, release, node_name, read_identity(headers[first]), headers, predecessors)
+    marked = [score for score in assessment.images if score.positive and score.findings] if assessment.shown else []
+    regions = [region_report(case, score, place) for place, score in enumerate(marked, start=1)]
+    return (summary_report(case), *regions)

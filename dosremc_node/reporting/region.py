@@ -1,0 +1,131 @@
+"""The region report: what drove the score of one positive image, drawn on it (PS3.16 TID 1500 with TID 1410 groups only).
+
+One document per image, each in a series of its own, because viewers reach only the first image of such a report; and no group
+of another template in it, because viewers then open a blank page.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from highdicom.sr import (
+    AlgorithmIdentification,
+    DeviceObserverIdentifyingAttributes,
+    ImageRegion,
+    Measurement,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+
+from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, Point, StudyImage
+from dosremc_node.reporting import codes, wording
+from dosremc_node.reporting.document import Case, Draft, evidence_of, finish
+from dosremc_node.reporting.identity import tracking_uid
+
+
+def region_report(case: Case, score: ImageScore, place: int) -> Document:
+    """The report of one image that has findings; ``place`` counts from 1, the summary has 0."""
+    image = next(image for image in case.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)
+    report = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_observer(case)),
+        procedure_reported=codes.MAMMOGRAPHY,
+        imaging_measurements=[_group(case, image, score, number) for number in range(len(score.findings))],
+        title=codes.IMAGING_MEASUREMENT_REPORT,
+        referenced_images=[_library_entry(image, case.headers[score.sop_instance_uid])],
+    )
+    return finish(case, Draft(DocumentKind.REGION, wording.region_description(score), report[0], place, score.sop_instance_uid))
+
+
+def _observer(case: Case) -> ObserverContext:
+    release = case.release
+    device = DeviceObserverIdentifyingAttributes(
+        uid=release.device_uid,
+        name=case.node_name,
+        manufacturer_name=wording.plain(release.manufacturer),
+        model_name=wording.plain(release.algorithm_name),
+    )
+    return ObserverContext(observer_type=standard.DCM.Device, observer_identifying_attributes=device)
+
+
+def _group(case: Case, image: StudyImage, score: ImageScore, number: int) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+    finding = score.findings[number]
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=tracking_uid(case.node_name, case.release.release_id, score.sop_instance_uid, number),
+            identifier=f"{score.laterality} {score.view} region {number + 1}",
+        ),
+        referenced_region=_region(image, finding),
+        finding_type=codes.SELECTED_REGION,
+        algorithm_id=_algorithm(case),
+        measurements=[_probability(finding)],
+        geometric_purpose=codes.BOUNDED_BY,
+    )
+
+
+def _region(image: StudyImage, finding: Finding) -> ImageRegion:
+    source = SourceImageForRegion(image.header.sop_class_uid, image.header.sop_instance_uid)
+    return ImageRegion("POLYLINE", _closed(finding.outline), source)
+
+
+def _closed(outline: tuple[Point, ...]) -> NDArray[np.float32]:
+    """The outline as n x 2 (column, row); a polyline is a region only where its last point is its first (C.18.6.1.2)."""
+    points = outline if outline[0] == outline[-1] else (*outline, outline[0])
+    return np.asarray(points, dtype=np.float32)
+
+
+def _probability(finding: Finding) -> Measurement:
+    measurement = Measurement(codes.PROBABILITY_OF_CANCER, 100.0 * finding.probability, codes.PERCENT)
+    measurement[0].MeasuredValueSequence[0].NumericValue = f"{100 * finding.probability:.1f}"
+    return measurement
+
+
+def _algorithm(case: Case) -> AlgorithmIdentification:
+    """TID 4019; the parameters are what a release's domains differ in, and what the result may be used for."""
+    release, plan = case.release, case.revision.plan
+    return AlgorithmIdentification(
+        name=wording.plain(release.algorithm_name),
+        version=release.release_id,
+        parameters=[f"bank {plan.bank}", f"filters sha256 {release.filters_sha256}", wording.intended_use(release)],
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+        manufacturer=wording.plain(release.manufacturer),
+    )
+
+
+# --- The image library ------------------------------------------------------------------------------------------------
+
+
+def _library_entry(image: StudyImage, path: Path) -> Dataset:
+    """The image as highdicom's library (TID 1600) wants it.
+
+    It insists on orientation and spacing for a mammogram (TID 1603), which film and secondary captures lack: such an image
+    is entered as one of another modality, for which they are not asked.
+    """
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["PatientOrientation", "ImagerPixelSpacing"])
+    orientation, spacing = _orientation(header), _spacing(header)
+    if orientation is None or spacing is None:
+        return evidence_of(image, Modality="OT")
+    return evidence_of(image, Modality="MG", PatientOrientation=list(orientation), ImagerPixelSpacing=list(spacing))
+
+
+def _orientation(header: Dataset) -> tuple[str, str] | None:
+    values = [wording.plain(str(value)) for value in np.atleast_1d(header.get("PatientOrientation") or [])]
+    return (values[0], values[1]) if len(values) == 2 and all(values) else None
+
+
+def _spacing(header: Dataset) -> tuple[float, float] | None:
+    """Row and column spacing in mm, or None where the header has no two positive numbers."""
+    try:
+        values = [float(value) for value in np.atleast_1d(header.get("ImagerPixelSpacing") or [])]
+    except (TypeError, ValueError):
+        return None
+    return (values[0], values[1]) if len(values) == 2 and all(math.isfinite(value) and value > 0 for value in values) else None

@@ -1,0 +1,125 @@
+"""The sentences of our reports, in plain English and plain ASCII, and the short names that a series list has room for."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from dosremc_node.records import Assessment, ImageScore, NotAssessedReason, OperatingPoint, Plan, Release, StudyImage
+
+RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a physician."
+NOT_NEGATIVE: Final = "No score is given: do not read this as negative."
+
+
+def plain(text: str) -> str:
+    """``text`` in ASCII: a document keeps the character set of the images, which may have no room for anything else."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().strip()
+
+
+def percent(probability: float) -> str:
+    """``73.2 %``."""
+    return f"{100 * probability:.1f} %"
+
+
+def short_percent(probability: float) -> str:
+    """``73 %``: viewers cut a series description near 20 characters. Never 0 % and never 100 %."""
+    rounded = round(100 * probability)
+    if rounded < 1:
+        return "<1 %"
+    return f"{rounded} %" if rounded < 100 else ">99 %"
+
+
+def summary_description(assessment: Assessment) -> str:
+    """What the series list says of the summary: ``AI POSITIVE 73 %``, ``AI NEGATIVE 2 %`` or ``AI NOT ASSESSED``."""
+    if not assessment.shown or assessment.exam_probability is None:
+        return "AI NOT ASSESSED"
+    return f"AI {'POSITIVE' if assessment.positive else 'NEGATIVE'} {short_percent(assessment.exam_probability)}"
+
+
+def region_description(score: ImageScore) -> str:
+    """What the series list says of a region report: ``AI L CC 73 %``."""
+    return f"AI {score.laterality} {score.view} {short_percent(score.probability)}"
+
+
+def impression(assessment: Assessment, plan: Plan) -> str:
+    """The result in full sentences, which stand for themselves where a reader sees nothing else of the report."""
+    if not assessment.shown or assessment.exam_probability is None:
+        reason = assessment.not_assessed or NotAssessedReason.NO_IMAGES
+        return f"AI RESULT: NOT ASSESSED. {reason} {NOT_NEGATIVE}"
+    sentences = [
+        f"AI RESULT: {'POSITIVE' if assessment.positive else 'NEGATIVE'}.",
+        f"The probability of cancer for the exam is {percent(assessment.exam_probability)}{_against(plan)}.",
+        _highest(assessment.images),
+        _positive_views_of_a_negative_exam(assessment),
+        _marked(assessment),
+        _nearest(plan),
+        _left_out(assessment),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _against(plan: Plan) -> str:
+    return f" (positive from {percent(plan.operating_point.threshold)})" if plan.operating_point else ""
+
+
+def _highest(scores: tuple[ImageScore, ...]) -> str:
+    highest = max(scores, key=lambda score: score.probability)
+    return f"The highest view is the {highest.laterality.word} {highest.view} with {percent(highest.probability)}."
+
+
+def _positive_views_of_a_negative_exam(assessment: Assessment) -> str:
+    views = [f"{score.laterality.word} {score.view}" for score in assessment.images if score.positive]
+    if assessment.positive or not views:
+        return ""
+    return f"Positive by itself, though the mean of its breast is not: {', '.join(views)}."
+
+
+def _marked(assessment: Assessment) -> str:
+    marked = [region_description(score) for score in assessment.images if score.positive and score.findings]
+    if not marked:
+        return "No region is marked."
+    return f"Marked regions: see the series {', '.join(marked)}."
+
+
+def _nearest(plan: Plan) -> str:
+    if not plan.nearest:
+        return ""
+    return f"The scanner belongs to no domain of this release: the nearest bank ({plan.domain}) was used, so the scores are less certain."
+
+
+def _left_out(assessment: Assessment) -> str:
+    count = len(assessment.images_not_assessed)
+    if count == 0:
+        return ""
+    return f"{count} further {'image was' if count == 1 else 'images were'} not assessed: see below."
+
+
+def operating_point(point: OperatingPoint) -> str:
+    target = f" Chosen for: {point.target}" if point.target else ""
+    return plain(f"View, breast and exam each count as positive at {percent(point.threshold)} or more.{target}")
+
+
+def domain(plan: Plan) -> str:
+    if plan.nearest and plan.not_assessed is None:
+        return f"{plan.domain} (the nearest: the scanner itself belongs to no domain of this release)"
+    if plan.not_assessed is NotAssessedReason.MIXED_DOMAINS:
+        return "more than one"
+    if plan.not_assessed is NotAssessedReason.UNKNOWN_SCANNER or plan.domain is None:
+        return "none of this release"
+    return plan.domain
+
+
+def intended_use(release: Release) -> str:
+    return plain(f"{RESEARCH_USE} {release.statement}")
+
+
+def not_assessed_lines(images: tuple[StudyImage, ...], assessment: Assessment) -> list[tuple[StudyImage, str]]:
+    """Every image without a shown score, with the reason: its own, or else that of the whole study."""
+    scored = {score.sop_instance_uid for score in assessment.images} if assessment.shown else set()
+    reasons = {image.sop_instance_uid: image.reason for image in assessment.images_not_assessed}
+    study = assessment.not_assessed or NotAssessedReason.NO_IMAGES
+    return [
+        (image, f"{image.name}: {reasons.get(image.header.sop_instance_uid) or image.not_assessed or study}")
+        for image in images
+        if image.header.sop_instance_uid not in scored
+    ]

@@ -1,0 +1,201 @@
+"""A study as reporting meets it: four views on disk, what the model said of them, and the release that said it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from dosremc_node.records import (
+    Assessment,
+    BankId,
+    BreastScore,
+    Document,
+    Domain,
+    Finding,
+    ImageHeader,
+    ImageNotAssessed,
+    ImageScore,
+    Laterality,
+    NotAssessedReason,
+    OperatingPoint,
+    PatientAndStudy,
+    Plan,
+    PreprocessingSpec,
+    Release,
+    ScannerKey,
+    StudyId,
+    StudyImage,
+    StudyRevision,
+    View,
+)
+from dosremc_node.reporting import render
+
+STUDY_UID = "1.2.826.0.1.3680043.8.498.1000"
+NAMES = ("L CC", "L MLO", "R CC", "R MLO")
+PROBABILITIES = (0.732, 0.61, 0.021, 0.017)
+NEGATIVE_PROBABILITIES = (0.011, 0.010, 0.021, 0.017)
+OUTLINE = ((200.0, 560.0), (360.0, 560.0), (360.0, 760.0), (200.0, 760.0), (200.0, 560.0))
+
+
+@dataclass
+class Exam:
+    """What `render` takes, open to change before it is rendered."""
+
+    folder: Path
+    revision: StudyRevision
+    assessment: Assessment
+    release: Release
+    headers: dict[str, Path] = field(default_factory=dict)
+
+    def render(self, **further: Any) -> tuple[Document, ...]:
+        return render(self.revision, self.assessment, self.release, "node-1", self.headers, **further)
+
+    def plan(self, **changes: Any) -> None:
+        self.revision = replace(self.revision, plan=replace(self.revision.plan, **changes))
+
+    def not_assessed(self, reason: NotAssessedReason) -> None:
+        """Shadow: the scores stay in the assessment, and may not be shown."""
+        self.assessment = replace(self.assessment, not_assessed=reason)
+        self.plan(not_assessed=reason)
+
+
+def image_uid(number: int) -> str:
+    return f"{STUDY_UID}.{number}.1"
+
+
+def mammogram(number: int, name: str, **attributes: Any) -> Dataset:
+    """A For Presentation header as a unit writes it; an attribute set to None is left out."""
+    laterality, view = name.split()
+    dataset = Dataset()
+    dataset.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = image_uid(number)
+    dataset.SeriesInstanceUID = f"{STUDY_UID}.{number}"
+    dataset.StudyInstanceUID = STUDY_UID
+    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate, dataset.PatientSex = "Doe^Jane", "P-1", "19600101", "F"
+    dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber, dataset.StudyID = "20260101", "101010", "A-1", "1"
+    dataset.ReferringPhysicianName = "Who^Doctor"
+    dataset.StudyDescription = "Screening"
+    dataset.Modality, dataset.ImageLaterality, dataset.ViewPosition = "MG", laterality, view
+    dataset.Rows, dataset.Columns = 1330, 1024
+    dataset.PatientOrientation = ["A", "R"]
+    dataset.ImagerPixelSpacing = [0.07, 0.07]
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+def save(dataset: Dataset, path: Path) -> Path:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta = meta
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    return path
+
+
+def _study_image(number: int, name: str, sop_class_uid: str) -> StudyImage:
+    laterality, view = name.split()
+    header = ImageHeader(
+        who=PatientAndStudy(study_instance_uid=STUDY_UID, patient_id="P-1"),
+        sop_instance_uid=image_uid(number),
+        sop_class_uid=sop_class_uid,
+        series_instance_uid=f"{STUDY_UID}.{number}",
+        modality="MG",
+        scanner=ScannerKey("HOLOGIC, Inc.", "Selenia Dimensions", "1.8.3"),
+        laterality=Laterality(laterality),
+        view=View(view),
+        rows=1330,
+        columns=1024,
+    )
+    return StudyImage(instance_id=number, sha256="0" * 64, header=header, not_assessed=None)
+
+
+def _score(image: StudyImage, probability: float) -> ImageScore:
+    assert image.header.laterality is not None
+    assert image.header.view is not None
+    positive = probability >= 0.1
+    findings = (Finding(OUTLINE, (280.0, 660.0), probability),) if positive else ()
+    return ImageScore(image.header.sop_instance_uid, image.header.laterality, image.header.view, 0.5, probability, positive, findings)
+
+
+def _breasts(scores: tuple[ImageScore, ...]) -> tuple[BreastScore, ...]:
+    breasts = []
+    for side in Laterality:
+        probabilities = [score.probability for score in scores if score.laterality is side]
+        if probabilities:
+            mean = sum(probabilities) / len(probabilities)
+            breasts.append(BreastScore(side, mean, mean >= 0.1))
+    return tuple(breasts)
+
+
+def assessment_of(images: tuple[StudyImage, ...], probabilities: tuple[float, ...]) -> Assessment:
+    scores = tuple(_score(image, probability) for image, probability in zip(images, probabilities, strict=False))
+    breasts = _breasts(scores)
+    left_out = tuple(ImageNotAssessed(i.header.sop_instance_uid, i.name, i.not_assessed) for i in images if i.not_assessed)
+    exam = max((breast.probability for breast in breasts), default=None)
+    return Assessment(scores, breasts, exam, any(breast.positive for breast in breasts), left_out, None)
+
+
+def demonstration_release() -> Release:
+    bank = BankId(Domain("hologic"), "ab" * 32)
+    return Release(
+        release_id="demonstration",
+        parent=None,
+        filters_sha256="cd" * 32,
+        backbone_sha256="ef" * 32,
+        preprocessing=PreprocessingSpec(512, 256, "window", "breast", "unit"),
+        preprocessing_sha256="01" * 32,
+        banks={bank.domain: bank},
+        operating_points={"hologic": OperatingPoint(0.1, target="a specificity of 90 % on simulated exams")},
+        device_uid="2.25.1234567890",
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        approver="",
+        demonstration=True,
+        statement="Demonstration weights, trained on simulated images: no clinical meaning.",
+    )
+
+
+def _revision(images: tuple[StudyImage, ...], release: Release) -> StudyRevision:
+    domain = Domain("hologic")
+    plan = Plan(
+        images=images,
+        scanner=images[0].header.scanner,
+        domain=domain,
+        release_id=release.release_id,
+        bank=release.banks[domain],
+        operating_point=release.operating_points[domain],
+        not_assessed=None,
+    )
+    opened = datetime(2026, 1, 1, 9, 30, 15, 250000, tzinfo=UTC)
+    return StudyRevision(StudyId("S-ABCDEFGHIJKL"), 1, None, images[0].header.who, plan, opened)
+
+
+@pytest.fixture(scope="session")
+def make_exam(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Exam]:
+    """A function that writes an exam to disk: ``make_exam(names, probabilities, **attributes of every image)``."""
+
+    def make(names: tuple[str, ...] = NAMES, probabilities: tuple[float, ...] = PROBABILITIES, **attributes: Any) -> Exam:
+        folder = tmp_path_factory.mktemp("exam")
+        datasets = [mammogram(number, name, **attributes) for number, name in enumerate(names, start=1)]
+        headers = {d.SOPInstanceUID: save(d, folder / f"{number}.dcm") for number, d in enumerate(datasets)}
+        images = tuple(_study_image(n, name, str(datasets[n - 1].SOPClassUID)) for n, name in enumerate(names, start=1))
+        release = demonstration_release()
+        return Exam(folder, _revision(images, release), assessment_of(images, probabilities), release, headers)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_assessment() -> Callable[..., Assessment]:
+    return assessment_of
