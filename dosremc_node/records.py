@@ -102,6 +102,8 @@ class NotAssessedReason(StrEnum):
     IMPLANT_DISPLACED = "Implant displaced view: not a screening view."
     STEREOTACTIC = "Stereotactic or biopsy image: not a screening view."
     SPECIMEN = "Specimen image: not a screening view."
+    SMALL_FIELD = "The field of view is too small for a screening view."
+    QUALITY_CONTROL = "Quality control image, not a breast."
     OTHER_VIEW = "A view other than CC or MLO: not a screening view."
     UNKNOWN_VIEW = "The view cannot be told from the header."
     UNKNOWN_LATERALITY = "The side cannot be told from the header."

@@ -141,8 +141,8 @@ def _check(outline: Outline) -> None:
         raise NotAMammogram(why="its largest bright region is too small")
     if share > _LARGEST_SHARE:
         raise NotAMammogram(why="there is no air around the breast, as in a scout or a cut-out")
-    contacts = outline.contacts
-    if max(contacts[0], contacts[2]) < _SMALLEST_CONTACT * (bottom - top) and max(contacts[1], contacts[3]) < _SMALLEST_CONTACT * (right - left):
+    lengths = (bottom - top, right - left, bottom - top, right - left)
+    if all(contact < _SMALLEST_CONTACT * length for contact, length in zip(outline.contacts, lengths, strict=True)):
         raise NotAMammogram(why="its largest bright region touches no edge, as a chest wall would")
     if _solidity(outline.mask) < _SMALLEST_SOLIDITY:
         raise NotAMammogram(why="its largest bright region is too ragged")
