@@ -57,6 +57,10 @@ class LedgerOutOfDate(NodeError):
     """The ledger's schema is {found}, this program needs {needed}: run `dosremc-node serve` once, or `doctor` for more."""
 
 
+class LedgerMissing(NodeError):
+    """There is no ledger at {url} yet: `dosremc-node serve` makes it at its first start."""
+
+
 # --- Images -----------------------------------------------------------------------------------------------------------
 
 
@@ -127,3 +131,18 @@ class PeerRefused(NodeError):
 
 class NoSuchDestination(NodeError):
     """There is no destination {name} in the settings; there are: {known}."""
+
+
+class NothingToSend(NodeError):
+    """There is no DICOM file in {where}."""
+
+
+class NothingFound(NodeError):
+    """{peer} has no mammography study that matches what was asked for."""
+
+
+# --- The demonstration ------------------------------------------------------------------------------------------------
+
+
+class NodeProcessEnded(NodeError):
+    """The node of the demonstration {ending}. Its last words stand in {log}."""

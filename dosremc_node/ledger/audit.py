@@ -16,10 +16,15 @@ from dosremc_node.ledger.tables import AuditRow
 _BEFORE_THE_FIRST = "0" * 64
 
 
+def take_turn(session: Session) -> None:
+    """Wait until no other transaction appends: two at once would share a predecessor. (On SQLite every writer waits anyway.)"""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
+
+
 def append(session: Session, actor: str, action: str, subject: str, detail: Mapping[str, object]) -> None:
     """Add a row within ``session``'s transaction, so that the deed and its trace are committed together."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))  # two appends at once would share a predecessor
+    take_turn(session)
     last = session.scalars(select(AuditRow).order_by(AuditRow.sequence.desc()).limit(1)).first()
     row = AuditRow(
         sequence=last.sequence + 1 if last else 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from dosremc_node.errors import LedgerOutOfDate
@@ -31,6 +32,14 @@ class Ledger:
         self._writers = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(self.engine.execution_options(reads_only=True), expire_on_commit=False)
 
+    @classmethod
+    def existing(cls, url: str) -> Ledger | None:
+        """The ledger at ``url`` without making one: None where there is no SQLite file."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+            return None
+        return cls(url)
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed (and on the disk) when the block ends, rolled back when it raises."""
@@ -44,8 +53,8 @@ class Ledger:
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema up to date; nodes that start together wait for each other."""
-        with self.engine.connect() as connection:
+        """Bring the schema up to date; processes that start together wait for each other."""
+        with _alone(self.url), self.engine.connect() as connection:
             if self.engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = _alembic_config()
@@ -70,6 +79,17 @@ def open_ledger(url: str) -> Ledger:
     ledger = Ledger(url)
     ledger.migrate()
     return ledger
+
+
+@contextmanager
+def _alone(url: URL) -> Iterator[None]:
+    """Hold a lock beside an SQLite file: a database in the making answers a second process with an error, not with patience."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    with Path(f"{url.database}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _alembic_config() -> Config:

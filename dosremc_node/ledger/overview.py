@@ -166,6 +166,12 @@ def _report(revision: RevisionRow, document: DocumentRow, delivery: DeliveryRow)
     )
 
 
+def latest_moment(ledger: Ledger) -> datetime | None:
+    """When the ledger last took in an image; None where it never did."""
+    with ledger.reading() as session:
+        return session.scalar(select(func.max(StudyRow.last_received_at)))
+
+
 def find_study(ledger: Ledger, study_instance_uid: str) -> StudyId | None:
     """The ledger's name of a study by its Study Instance UID; None where it never came."""
     with ledger.reading() as session:

@@ -22,7 +22,8 @@ def put_in_force(ledger: Ledger, release_id: str, actor: str) -> None:
     """From now on new revisions are pinned to ``release_id``; those that are open keep theirs."""
     now = datetime.now(UTC)
     with ledger.transaction() as session:
-        row = session.get(ReleaseInForceRow, _THE_ROW, with_for_update=True)
+        audit.take_turn(session)  # nodes that start together on a new ledger must not both make the row
+        row = session.get(ReleaseInForceRow, _THE_ROW)
         before = row.release_id if row else None
         if before == release_id:
             return

@@ -14,7 +14,18 @@ from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DELIVERIES, REVISIONS, DeliveryState, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow
-from dosremc_node.records import Assessment, Document, ImageHeader, PatientAndStudy, Plan, StudyId, StudyRevision, from_json, to_json
+from dosremc_node.records import (
+    Assessment,
+    Document,
+    ImageHeader,
+    PatientAndStudy,
+    Plan,
+    PredecessorDocument,
+    StudyId,
+    StudyRevision,
+    from_json,
+    to_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +166,15 @@ def get_assessment(ledger: Ledger, study_id: StudyId, number: int) -> Assessment
         return from_json(Assessment, text)
 
 
-def documents_of(ledger: Ledger, study_id: StudyId, number: int) -> Sequence[DocumentRow]:
-    """The rendered documents of a revision, detached from the ledger."""
+def predecessor_documents(ledger: Ledger, revision: StudyRevision) -> Sequence[PredecessorDocument]:
+    """The documents that a revision's documents take the place of; none for a first revision."""
+    if revision.predecessor is None:
+        return ()
     with ledger.reading() as session:
-        return list(_row(session, study_id, number).documents)
+        return [
+            PredecessorDocument(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, revision.who.study_instance_uid)
+            for row in _row(session, revision.study_id, revision.predecessor).documents
+        ]
 
 
 def keep_documents(

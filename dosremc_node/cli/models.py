@@ -1,0 +1,88 @@
+"""``releases`` and ``train``: which model is in force, and how the demonstration release is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, actor, existing_ledger, output, print_json, print_table, read_settings
+from dosremc_node.delivery import refuse_clinical
+from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.releases import put_in_force, release_in_force
+from dosremc_node.releases import default_shelf
+
+releases = typer.Typer(help="Model releases: what is there, what is in force.", no_args_is_help=True)
+train = typer.Typer(help="Train a release (needs the extra `train`).", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(releases, name="releases")
+    app.add_typer(train, name="train")
+
+
+@releases.command("list")
+def list_releases(*, as_json: JsonOption = False, config: ConfigOption = None, options: SetOption = None) -> None:
+    """List the releases. Example: dosremc-node releases list"""
+    settings = read_settings(config, options)
+    shelf = default_shelf(settings.releases)
+    ledger = Ledger.existing(settings.database.url)
+    in_force = (release_in_force(ledger) if ledger else None) or settings.releases.initial
+    found = [shelf.load(name).release for name in shelf.names()]
+    if as_json:
+        print_json([{"in_force": release.release_id == in_force, "release": release} for release in found])
+        return
+    columns = ("release", "in force", "parent", "domains", "filters", "made", "approver", "statement")
+    print_table(
+        "",
+        columns,
+        [
+            (
+                release.release_id,
+                "yes" if release.release_id == in_force else "",
+                release.parent,
+                ", ".join(sorted(release.banks)),
+                release.filters_sha256[:12],
+                f"{release.created:%Y-%m-%d}",
+                release.approver,
+                release.statement,
+            )
+            for release in found
+        ],
+    )
+
+
+@releases.command()
+def promote(release_id: str, *, config: ConfigOption = None, options: SetOption = None) -> None:
+    """Put a release in force; the node need not stop, open revisions keep theirs. Example: dosremc-node releases promote demonstration"""
+    settings = read_settings(config, options)
+    shelf = default_shelf(settings.releases)
+    shelf.verify(release_id)
+    release = shelf.load(release_id).release
+    for destination in settings.destinations:
+        refuse_clinical(release, destination)
+    put_in_force(existing_ledger(settings), release_id, actor())
+    output.print(f"{release_id} is in force for every study that is opened from now on")
+
+
+@releases.command()
+def verify(release_id: str, *, config: ConfigOption = None, options: SetOption = None) -> None:
+    """Read a release anew and compare every digest. Example: dosremc-node releases verify demonstration"""
+    default_shelf(read_settings(config, options).releases).verify(release_id)
+    output.print(f"{release_id}: every digest is as the manifest says")
+
+
+@train.command("demonstration")
+def train_demonstration(
+    out: Annotated[Path, typer.Option(help="The folder that the release `demonstration` is written into.")],
+    *,
+    images_per_vendor: Annotated[int, typer.Option(help="Simulated training images of each vendor.")] = 2600,
+    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 0,
+) -> None:
+    """Make the demonstration release anew from simulated mammograms. Example: dosremc-node train demonstration --out build/releases"""
+    # Imported here because nothing else may need torch.
+    from dosremc_node.network import train_demonstration as make  # noqa: PLC0415
+
+    make(out, images_per_vendor=images_per_vendor, epochs=epochs, seed=seed)

@@ -1,0 +1,106 @@
+"""``status``, ``retry`` and ``reports``: what became of the studies."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, actor, existing_ledger, local_time, output, print_json, print_table, read_settings
+from dosremc_node.ledger.overview import delivery_counts, find_study, list_reports, list_studies, study_counts
+from dosremc_node.ledger.revisions import drive_again
+from dosremc_node.ledger.states import StudyState
+from dosremc_node.records import StudyId
+
+_SHOWN_BY_DEFAULT = (StudyState.RECEIVING, StudyState.ASSESSING, StudyState.DELIVERING, StudyState.PARKED)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command()(retry)
+    app.command()(reports)
+
+
+def status(
+    *,
+    all_studies: Annotated[bool, typer.Option("--all", help="Finished studies too.")] = False,
+    study: Annotated[str | None, typer.Option(help="One study, by its Study Instance UID or its name in the ledger.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    options: SetOption = None,
+) -> None:
+    """Show studies by state, and what is parked and why. Example: dosremc-node status --all"""
+    ledger = existing_ledger(read_settings(config, options))
+    counts = study_counts(ledger)
+    rows = list_studies(ledger, tuple(StudyState) if all_studies or study else _SHOWN_BY_DEFAULT)
+    if study:
+        name = find_study(ledger, study) or study
+        rows = [row for row in rows if row.study_id == name]
+    if as_json:
+        deliveries = {f"{destination} {state}": count for (destination, state), count in delivery_counts(ledger).items()}
+        print_json({"counts": counts, "deliveries": deliveries, "studies": rows})
+        return
+    output.print("studies: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for (destination, state), count in delivery_counts(ledger).items():
+        output.print(f"documents for {destination}: {count} {state}")
+    if rows:
+        columns = ("study", "state", "images", "revision", "scanner", "domain", "release", "last image", "why")
+        print_table(
+            "",
+            columns,
+            [
+                (row.study_id, row.state, row.images, row.revision, row.scanner_key, row.domain, row.release_id, local_time(row.last_received_at), row.reason)
+                for row in rows
+            ],
+        )
+
+
+def retry(
+    study: Annotated[str, typer.Argument(help="The study's name in the ledger (S-...), its Study Instance UID, or 'all' for everything parked.")],
+    *,
+    config: ConfigOption = None,
+    options: SetOption = None,
+) -> None:
+    """Put parked studies back to work. Example: dosremc-node retry S-7KQ2M9XB4D3F"""
+    ledger = existing_ledger(read_settings(config, options))
+    parked = [row.study_id for row in list_studies(ledger, [StudyState.PARKED])]
+    names = parked if study == "all" else [find_study(ledger, study) or StudyId(study)]
+    driven = sum(drive_again(ledger, name, actor()) for name in names)
+    output.print(f"{driven} parked revisions are due again" if driven else "nothing of it is parked")
+
+
+def reports(
+    study: Annotated[str | None, typer.Argument(help="One study only: its name in the ledger or its Study Instance UID.")] = None,
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    options: SetOption = None,
+) -> None:
+    """Say for every report ever sent what made it, and where it went. Example: dosremc-node reports --json"""
+    ledger = existing_ledger(read_settings(config, options))
+    rows = list_reports(ledger, (find_study(ledger, study) or StudyId(study)) if study else None)
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("study", "revision", "document", "description", "release", "domain", "bank", "threshold", "destination", "state", "status", "delivered")
+    print_table(
+        "",
+        columns,
+        [
+            (
+                row.study_id,
+                row.revision,
+                row.kind,
+                row.description,
+                row.release_id,
+                row.domain,
+                row.bank_sha256[:12],
+                row.threshold,
+                row.destination,
+                row.state,
+                "" if row.status is None else f"0x{row.status:04X}",
+                local_time(row.delivered_at),
+            )
+            for row in rows
+        ],
+    )

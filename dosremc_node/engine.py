@@ -1,0 +1,152 @@
+"""The engine that executes the workflows: DBOS Transact, with everything we know of its inside in this one file.
+
+What is configured here, and why:
+
+- JSON, never pickle: its rows could come from outside. Workflows are given the ledger's own ids and nothing else.
+- An executor's name is a stable slot under a file lock: what a killed process left behind is recovered by the process
+  that takes its slot next, and a live process's work never is.
+- The application version is a constant of ours. It is raised when the steps of a workflow change in number or order, so
+  that a workflow begun under the old shape is never continued under the new one.
+- Whether something is tried too often is decided by the ledger, so the engine's own limit is out of reach.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, ParamSpec, TypeVar
+
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
+from sqlalchemy import make_url
+
+SHAPE_OF_THE_WORKFLOWS = "1"
+_MORE_THAN_THE_LEDGER_ALLOWS = 1_000_000
+_POLL_SECONDS = 0.1
+_FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflows(DBOSConfiguredInstance):
+    """The base of a class whose methods are workflows and steps."""
+
+
+def workflows(kind: type[R]) -> type[R]:
+    """Mark a class derived from `Workflows`."""
+    return DBOS.dbos_class()(kind)
+
+
+def workflow(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method as a durable workflow: interrupted, it goes on at the step at which it stopped."""
+    return DBOS.workflow(max_recovery_attempts=_MORE_THAN_THE_LEDGER_ALLOWS)(function)
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method as a step of a workflow: once it has returned, it is not repeated."""
+    return DBOS.step()(function)
+
+
+@contextmanager
+def executor_slot(folder: Path) -> Iterator[str]:
+    """Hold the first free executor name on this host while the context lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while (lock := _locked(folder / f"executor-{number}.lock")) is None:
+        number += 1
+    try:
+        yield f"{socket.gethostname()}-{number}"
+    finally:
+        lock.close()
+
+
+def _locked(path: Path) -> IO[str] | None:
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+class Engine:
+    """DBOS, launched on ``url`` under the name of an executor slot. One for each process."""
+
+    def __init__(self, url: str, executor: str, threads: int) -> None:
+        _make_folder(url)
+        # DBOS logs a workflow's exception with its text; only its warnings are of use to an administrator.
+        logging.getLogger("dbos").handlers.clear()
+        logging.getLogger("dbos").propagate = True
+        DBOS(
+            config=DBOSConfig(
+                name="dosremc-node",
+                system_database_url=url,
+                executor_id=executor,
+                application_version=SHAPE_OF_THE_WORKFLOWS,
+                serializer=DBOSPortableJSONSerializer(),
+                max_executor_threads=threads,
+                enable_otlp=False,
+                log_level="WARNING",
+                use_listen_notify=False,
+            )
+        )
+
+    def launch(self, queues: dict[str, int], one_at_a_time_per_key: dict[str, int]) -> None:
+        """Start to execute, beginning with what this executor left behind.
+
+        ``queues`` are names with how many workflows of each may run at once; in those of ``one_at_a_time_per_key`` at
+        most one runs for each key.
+        """
+        DBOS.launch()
+        for name, concurrency in queues.items():
+            DBOS.register_queue(name, worker_concurrency=concurrency, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update")
+        for name, concurrency in one_at_a_time_per_key.items():
+            DBOS.register_queue(
+                name,
+                worker_concurrency=concurrency,
+                partition_concurrency=1,
+                polling_interval_sec=_POLL_SECONDS,
+                on_conflict="always_update",
+            )
+
+    def enqueue(self, queue: str, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have a workflow executed once under ``name``; a name that was given before changes nothing."""
+        with SetWorkflowID(name):
+            DBOS.enqueue_workflow(queue, function, *args, **kwargs)
+
+    def enqueue_for(self, key: str, queue: str, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """The same on a queue that runs one workflow at a time for each ``key``."""
+        with SetEnqueueOptions(queue_partition_key=key):
+            self.enqueue(queue, name, function, *args, **kwargs)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether the workflow of that name was executed to its end, for better or worse."""
+        status = DBOS.get_workflow_status(name)
+        return status is not None and status.status in _FINISHED
+
+    def forget_finished(self, older_than: timedelta) -> int:
+        """Delete the engine's rows of what ended long ago: the ledger knows it all. Answers how many there were."""
+        before = (datetime.now(UTC) - older_than).isoformat()
+        finished = DBOS.list_workflows(status=_FINISHED, end_time=before, load_input=False, load_output=False, limit=1000)
+        for each in finished:
+            DBOS.delete_workflow(each.workflow_id)
+        return len(finished)
+
+    def stop(self, patience_seconds: int) -> None:
+        """Stop to take work, and give what runs ``patience_seconds`` to end; the rest is recovered at the next start."""
+        DBOS.destroy(workflow_completion_timeout_sec=patience_seconds)
+
+
+def _make_folder(url: str) -> None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)

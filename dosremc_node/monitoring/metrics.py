@@ -1,0 +1,35 @@
+"""Prometheus metrics, counted from the ledger's rows at each scrape: so they are the same whichever process is asked, and survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dosremc_node.artifacts import ArtifactStore
+from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
+
+
+class LedgerCollector(Collector):
+    """Studies, instances and deliveries by state, and the free space of the artifact store."""
+
+    def __init__(self, ledger: Ledger, store: ArtifactStore) -> None:
+        self._ledger = ledger
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        studies = GaugeMetricFamily("dosremc_studies", "Studies by state.", labels=["state"])
+        for state, count in study_counts(self._ledger).items():
+            studies.add_metric([state], count)
+        yield studies
+        instances = GaugeMetricFamily("dosremc_instances", "Received instances by standing.", labels=["standing"])
+        for standing, count in instance_counts(self._ledger).items():
+            instances.add_metric([standing], count)
+        yield instances
+        deliveries = GaugeMetricFamily("dosremc_deliveries", "Documents by destination and state.", labels=["destination", "state"])
+        for (destination, delivery_state), count in delivery_counts(self._ledger).items():
+            deliveries.add_metric([destination, delivery_state], count)
+        yield deliveries
+        yield GaugeMetricFamily("dosremc_storage_free_bytes", "Free space of the artifact store.", value=self._store.free_bytes())

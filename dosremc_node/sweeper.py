@@ -1,0 +1,111 @@
+"""What the ledger says is due, handed to the engine: again and again, because the ledger is the truth and the engine may forget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import Event
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from dosremc_node import studies
+from dosremc_node.engine import Engine
+from dosremc_node.failures import describe
+from dosremc_node.ledger import deliveries, receiving, revisions
+from dosremc_node.workflow import Journey
+
+ASSESS, DELIVER, COMPARE = "assess", "deliver", "compare"
+_LOOK_AGAIN_SECONDS = 30.0
+_CLEAN_UP_SECONDS = 3600.0
+_ENGINE_RETENTION = timedelta(days=7)
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    """Enqueues what is due under names that the ledger's rows give it, such as ``assess:<study>:<revision>:<drive>``.
+
+    The engine executes a name once. So it does not matter how many sweepers look, nor how often.
+    """
+
+    def __init__(self, journey: Journey, engine: Engine) -> None:
+        self._journey = journey
+        self._node = journey.node
+        self._engine = engine
+        self._looked_at: dict[str, float] = {}
+        self._cleaned_up = time.monotonic()
+
+    def run(self, stop: Event) -> None:
+        """Sweep until ``stop`` is set."""
+        while not stop.is_set():
+            try:
+                self.sweep()
+                self._clean_up()
+            except OperationalError as error:
+                # The database is away or busy: everything is still due when it is back.
+                log.warning("sweep_failed", reason=describe(error))
+                stop.wait(1.0)
+            stop.wait(self._node.settings.worker.poll_seconds)
+
+    def sweep(self) -> None:
+        """Look once."""
+        self._open_due_revisions()
+        self._enqueue_comparisons()
+        self._enqueue_assessments()
+        self._enqueue_deliveries()
+
+    def _open_due_revisions(self) -> None:
+        now = datetime.now(UTC)
+        for study_id in revisions.due_studies(self._node.ledger, now):
+            release = self._node.release_in_force().release
+            plan = partial(studies.make_plan, release=release, domains=self._node.domains, settings=self._node.settings.studies)
+            revision = revisions.open_revision(self._node.ledger, study_id, plan, now)
+            if revision:
+                log.info(
+                    "revision_opened",
+                    study=study_id,
+                    revision=revision.number,
+                    images=len(revision.plan.images),
+                    domain=revision.plan.domain,
+                )
+
+    def _enqueue_comparisons(self) -> None:
+        for instance_id in receiving.contenders(self._node.ledger):
+            name = f"{COMPARE}:{instance_id}"
+            self._enqueue(name, lambda free, each=instance_id: self._engine.enqueue(COMPARE, free, self._journey.compare, each))
+
+    def _enqueue_assessments(self) -> None:
+        for study_id, number, drive in revisions.revisions_to_assess(self._node.ledger):
+            name = f"{ASSESS}:{study_id}:{number}:{drive}"
+            self._enqueue(name, lambda free, s=study_id, n=number: self._engine.enqueue(ASSESS, free, self._journey.assess, s, n))
+
+    def _enqueue_deliveries(self) -> None:
+        for due in deliveries.due_deliveries(self._node.ledger, datetime.now(UTC)):
+            name = f"{DELIVER}:{due.study_id}:{due.number}:{due.destination}:{due.drive}:{due.attempts}"
+            arguments = (due.study_id, due.number, due.destination, due.drive, due.attempts)
+            self._enqueue(
+                name, lambda free, d=due.destination, a=arguments: self._engine.enqueue_for(d, DELIVER, free, self._journey.deliver, *a)
+            )
+
+    def _enqueue(self, name: str, enqueue: Callable[[str], None]) -> None:
+        """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""
+        now = time.monotonic()
+        if now - self._looked_at.get(name, -_LOOK_AGAIN_SECONDS) < _LOOK_AGAIN_SECONDS:
+            return
+        self._looked_at[name] = now
+        free, again = name, 0
+        while self._engine.has_ended(free):
+            again += 1
+            free = f"{name}.{again}"
+        enqueue(free)
+
+    def _clean_up(self) -> None:
+        now = time.monotonic()
+        if now - self._cleaned_up < _CLEAN_UP_SECONDS:
+            return
+        self._cleaned_up = now
+        self._looked_at = {name: at for name, at in self._looked_at.items() if now - at < _CLEAN_UP_SECONDS}
+        log.info("engine_cleaned_up", workflows=self._engine.forget_finished(_ENGINE_RETENTION))

@@ -1,0 +1,235 @@
+"""The journey of a mammogram through the node, on one page.
+
+::
+
+    modality --C-STORE--> receive --> [due study] --> assess --> [due deliveries] --> deliver --C-STORE--> PACS
+
+`receive` runs where the image arrives. `assess` and `deliver` are durable workflows of named steps, each a call to a room,
+and run in a worker. What stands in brackets are rows of the ledger, which is the truth: the sweeper (`sweeper.py`) asks it
+again and again what is due, and has that executed. So a crash at any moment leaves nothing behind but a due row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from dosremc_node import delivery, imaging, inference, reporting, studies
+from dosremc_node.artifacts import ArtifactKind, content_key, derived_key
+from dosremc_node.engine import Workflows, step, workflow, workflows
+from dosremc_node.errors import ArtifactMissing, NodeError, NotAMammogram, StaleWriter, UndecodableImage
+from dosremc_node.failures import describe
+from dosremc_node.ledger import deliveries, receiving, revisions
+from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
+from dosremc_node.ledger.revisions import Hold
+from dosremc_node.ledger.states import Standing
+from dosremc_node.node import Node
+from dosremc_node.records import (
+    DeliveryOutcome,
+    DeliveryResult,
+    NetworkInput,
+    NotAssessedReason,
+    ReceivedObject,
+    Release,
+    StudyId,
+    StudyImage,
+    StudyRevision,
+)
+
+log = structlog.get_logger(__name__)
+
+
+# --- An image arrives -------------------------------------------------------------------------------------------------
+
+
+def receive(node: Node, received: ReceivedObject) -> None:
+    """Enter an object that lies safely on the disk. C-STORE answers Success once this returns (promise 1).
+
+    What is no image, and our own documents coming back from the PACS, are let go again. Raises `NotDicom`.
+    """
+    key = content_key(ArtifactKind.IMAGE, received.sha256)
+    if not studies.is_image(received.sop_class_uid) or receiving.is_our_document(node.ledger, received.sop_instance_uid):
+        node.store.remove(key)
+        log.info("object_ignored", sha256=received.sha256[:12], calling_ae_title=received.calling_ae_title)
+        return
+    with node.store.local(key) as path:
+        header = studies.read_header(path)
+    due = partial(studies.due_at, settings=node.settings.studies)
+    receipt = receiving.record_object(node.ledger, received, header, due)
+    log.info("image_received", sha256=received.sha256[:12], receipt=receipt, calling_ae_title=received.calling_ae_title)
+
+
+# --- What a worker does -----------------------------------------------------------------------------------------------
+
+
+@workflows
+class Journey(Workflows):
+    """The workflows of a node. Their arguments are the ledger's ids; what they make lies among the artifacts and in rows."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__("journey")
+        self.node = node
+        self.scores = inference.InferenceEngine(node.settings.worker.inference_threads)
+
+    def warm_up(self) -> None:
+        """Build the sessions of the release in force, so that the first study need not wait for them."""
+        loaded = self.node.release_in_force()
+        for bank in loaded.release.banks.values():
+            self.scores.session(loaded, bank)
+
+    # --- Assess: from images to documents -----------------------------------------------------------------------------
+
+    @workflow
+    def assess(self, study_id: str, number: int) -> None:
+        """Score a revision and render its documents, or park it with the reason."""
+        # Not a step: every execution, a recovered one too, gets an epoch of its own, which shuts out the one before.
+        hold = revisions.take_in_hand(self.node.ledger, StudyId(study_id), number, self.node.settings.worker.attempts)
+        if hold is None:
+            return
+        try:
+            unreadable = self.prepare(study_id, number)
+            self.score(study_id, number, hold.epoch, unreadable)
+            self.render(study_id, number, hold.epoch)
+        except StaleWriter:
+            log.warning("assessment_dropped", study=study_id, revision=number)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever cannot go on is parked, never lost
+            log.error(  # noqa: TRY400 - a traceback could quote a patient
+                "assessment_parked", study=study_id, revision=number, reason=describe(error))
+            revisions.park_revision(self.node.ledger, hold, describe(error))
+
+    @step
+    def prepare(self, study_id: str, number: int) -> dict[str, str]:
+        """Pixels become network inputs; answers which images have none, and why."""
+        revision = revisions.get_revision(self.node.ledger, StudyId(study_id), number)
+        unreadable = {}
+        for image in revision.to_score:
+            try:
+                self._network_input(revision, image)
+            except UndecodableImage as error:
+                unreadable[str(image.instance_id)] = NotAssessedReason.UNREADABLE.name
+                log.warning("image_unreadable", study=study_id, image=image.name, reason=str(error))
+            except NotAMammogram as error:
+                unreadable[str(image.instance_id)] = NotAssessedReason.TEXT_PAGE.name
+                log.info("image_without_breast", study=study_id, image=image.name, reason=str(error))
+        return unreadable
+
+    @step
+    def score(self, study_id: str, number: int, epoch: int, unreadable: dict[str, str]) -> None:
+        """The pinned bank scores every image; views become breasts, breasts the exam."""
+        revision = revisions.get_revision(self.node.ledger, StudyId(study_id), number)
+        outputs: dict[str, inference.ScoredImage | NotAssessedReason] = {}
+        for image in revision.to_score:
+            reason = unreadable.get(str(image.instance_id))
+            outputs[image.header.sop_instance_uid] = NotAssessedReason[reason] if reason else self._scored(revision, image)
+        assessment = inference.assess(revision, outputs)
+        revisions.keep_assessment(self.node.ledger, Hold(revision.study_id, number, epoch), assessment)
+
+    @step
+    def render(self, study_id: str, number: int, epoch: int) -> None:
+        """The assessment becomes documents, whose bytes are kept before the first send; deliveries are due from here on."""
+        node = self.node
+        revision = revisions.get_revision(node.ledger, StudyId(study_id), number)
+        assessment = revisions.get_assessment(node.ledger, revision.study_id, number)
+        release = node.shelf.load(revision.plan.release_id).release
+        with ExitStack() as open_files:
+            headers = {image.header.sop_instance_uid: open_files.enter_context(self._local(image)) for image in revision.plan.images}
+            predecessors = revisions.predecessor_documents(node.ledger, revision)
+            documents = reporting.render(revision, assessment, release, node.settings.node.name, headers, predecessors=predecessors)
+        kept = [(document, node.store.put(ArtifactKind.DOCUMENT, document.content)) for document in documents]
+        destinations = [(each.name, each.documents) for each in node.settings.destinations]
+        revisions.keep_documents(node.ledger, Hold(revision.study_id, number, epoch), kept, destinations)
+        log.info("study_assessed", study=study_id, revision=number, domain=revision.plan.domain, documents=len(kept))
+
+    def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:
+        """The image as the network sees it: kept by image digest and preprocessing hash, made again where it is lost."""
+        release = self.node.shelf.load(revision.plan.release_id).release
+        name = f"{image.sha256}-{release.preprocessing_sha256}"
+        try:
+            return imaging.decode_input(self.node.store.read(derived_key(ArtifactKind.INPUT, name)))
+        except ArtifactMissing:
+            with self._local(image) as path:
+                made = imaging.prepare(path, release.preprocessing, image.header.laterality)
+            self.node.store.put_derived(ArtifactKind.INPUT, name, imaging.encode_input(made))
+            return made
+
+    def _scored(self, revision: StudyRevision, image: StudyImage) -> inference.ScoredImage:
+        weights = self.node.shelf.load(revision.plan.release_id)
+        network_input = self._network_input(revision, image)
+        output = self.scores.score(weights, revision.plan.bank, network_input)
+        saliency_key = self.node.store.put(ArtifactKind.SALIENCY, inference.encode_saliency(output.saliency))
+        return inference.ScoredImage(network_input, output, saliency_key)
+
+    def _local(self, image: StudyImage) -> AbstractContextManager[Path]:
+        return self.node.store.local(content_key(ArtifactKind.IMAGE, image.sha256))
+
+    # --- Deliver: from documents to the PACS --------------------------------------------------------------------------
+
+    @workflow
+    def deliver(self, study_id: str, number: int, destination: str, drive: int, attempts: int) -> None:
+        """Send a revision's documents to one destination; its answers decide what follows (promise 2)."""
+        self.send(study_id, number, destination, drive, attempts)
+
+    @step
+    def send(self, study_id: str, number: int, destination: str, drive: int, attempts: int) -> None:
+        """One association; every status is read and entered. A step that is repeated after a crash sends the same bytes."""
+        due = DueDelivery(StudyId(study_id), number, destination, drive, attempts)
+        results = self._answers(due, deliveries.documents_to_send(self.node.ledger, due))
+        deliveries.keep_results(self.node.ledger, due, results, partial(self._next_try, destination), datetime.now(UTC))
+        for result in results:
+            log.info(
+                "document_sent", study=study_id, revision=number, destination=destination, outcome=result.outcome, status=result.status
+            )
+
+    def _answers(self, due: DueDelivery, documents: Sequence[DocumentToSend]) -> Sequence[DeliveryResult]:
+        node = self.node
+        try:
+            destination = node.settings.destination(due.destination)
+            delivery.refuse_clinical(self._release_of(due), destination)
+            files = [
+                delivery.DocumentFile(each.sop_class_uid, each.sop_instance_uid, node.store.read(each.artifact_key)) for each in documents
+            ]
+        except NodeError as error:
+            return [DeliveryResult(each.sop_instance_uid, DeliveryOutcome.REFUSED, None, str(error)) for each in documents]
+        return delivery.send(destination, node.settings.node.ae_title, files)
+
+    def _release_of(self, due: DueDelivery) -> Release:
+        revision = revisions.get_revision(self.node.ledger, due.study_id, due.number)
+        return self.node.shelf.load(revision.plan.release_id).release
+
+    def _next_try(self, name: str, attempts: int) -> datetime | None:
+        destination = self.node.settings.destination(name)
+        if attempts >= destination.attempts:
+            return None
+        return datetime.now(UTC) + timedelta(
+            seconds=delivery.backoff(attempts, destination.retry_seconds, destination.retry_seconds_at_most)
+        )
+
+    # --- Compare: the same UID came again with other bytes ------------------------------------------------------------
+
+    @workflow
+    def compare(self, instance_id: int) -> None:
+        """Tell a recompressed or corrected copy (a variant) from another image under the same UID (quarantined, promise 4)."""
+        self.settle(instance_id)
+
+    @step
+    def settle(self, instance_id: int) -> None:
+        """Compare the decoded pixels; what cannot be compared is quarantined, because it may be another image."""
+        pair = receiving.contender_and_primary(self.node.ledger, instance_id)
+        if pair is None:
+            return
+        try:
+            same = len({self._pixels(sha256) for sha256 in pair}) == 1
+        except UndecodableImage:
+            same = False
+        standing = Standing.VARIANT if same else Standing.QUARANTINED
+        receiving.settle_contender(self.node.ledger, instance_id, standing)
+        log.warning("same_uid_again", sha256=pair[0][:12], standing=standing)
+
+    def _pixels(self, sha256: str) -> str:
+        with self.node.store.local(content_key(ArtifactKind.IMAGE, sha256)) as path:
+            return imaging.pixel_digest(path)
