@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from dosremc_node.errors import BankDoesNotFit, ScoreNotFinite
 from dosremc_node.inference import Folding, InferenceEngine, build_session, folded_batch_norms, providers
-from dosremc_node.records import BankId, Domain, NetworkInput, NetworkOutput
+from dosremc_node.records import BankId, Domain, NetworkInput, NetworkOutput, Release
 
 if TYPE_CHECKING:
     from conftest import SmallRelease
@@ -85,14 +85,25 @@ def test_neighbours_change_no_bit(small_release: SmallRelease, inputs: list[Netw
 
 def test_a_session_is_built_once(small_release: SmallRelease, inputs: list[NetworkInput]) -> None:
     """Eight threads that want the same bank at the same moment build one session."""
-    engine, start = InferenceEngine(1), threading.Barrier(8)
+    engine, asked = InferenceEngine(1), threading.Semaphore(0)
 
-    def score() -> NetworkOutput:
-        start.wait()
-        return engine.score(small_release, small_release.release.banks[FUJI], inputs[0])
+    class Slow:
+        """Gives its graph only when all eight have asked for the session."""
+
+        @property
+        def release(self) -> Release:
+            asked.release()
+            return small_release.release
+
+        def backbone(self) -> bytes:
+            assert all(asked.acquire(timeout=20) for _ in range(8))
+            return small_release.backbone()
+
+        bank = small_release.bank
 
     with ThreadPoolExecutor(8) as pool:
-        outputs = [future.result() for future in [pool.submit(score) for _ in range(8)]]
+        jobs = [pool.submit(engine.score, Slow(), small_release.release.banks[FUJI], inputs[0]) for _ in range(8)]
+        outputs = [job.result() for job in jobs]
     assert small_release.read == [FUJI]
     assert all(same_bits(outputs[0], output) for output in outputs)
 

@@ -18,13 +18,15 @@ PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 @pytest.fixture
 def backbone() -> bytes:
-    """A serialised graph: convolution, batch norm ``bn`` of two channels."""
-    filters = np.random.default_rng(0).normal(size=(2, 1, 3, 3)).astype(np.float32)
-    initializers = {"conv.weight": filters} | {f"bn.{name}": np.ones(2, np.float32) for name in PARAMETERS}
+    """A serialised graph: convolution, batch norm ``bn`` of two channels, and a second convolution."""
+    generator = np.random.default_rng(0)
+    filters = {name: generator.normal(size=(2, 1, 3, 3)).astype(np.float32) for name in ("conv.weight", "head.weight")}
+    initializers = filters | {f"bn.{name}": np.ones(2, np.float32) for name in PARAMETERS}
     graph = helper.make_graph(
         [
             helper.make_node("Conv", ["image", "conv.weight"], ["convolved"], pads=[1, 1, 1, 1]),
-            helper.make_node("BatchNormalization", ["convolved", *(f"bn.{name}" for name in PARAMETERS)], ["saliency"]),
+            helper.make_node("BatchNormalization", ["convolved", *(f"bn.{name}" for name in PARAMETERS)], ["normed"]),
+            helper.make_node("Conv", ["normed", "head.weight"], ["saliency"], pads=[1, 1, 1, 1], group=2),
         ],
         "tiny",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 8, 8])],

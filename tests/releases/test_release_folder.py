@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from dosremc_node.errors import BankDoesNotFit, NodeError, NoSuchRelease, ReleaseDamaged, ReleaseExists, ReleaseUnreadable
 from dosremc_node.records import Domain, PreprocessingSpec
 from dosremc_node.releases import ReleaseFacts, ReleaseShelf, default_shelf, filters_sha256, preprocessing_sha256, write_release
+from dosremc_node.releases.manifest import Manifest
 from dosremc_node.settings import ReleaseSettings
 
 Bank = dict[str, NDArray[np.float32]]
@@ -182,6 +183,16 @@ def test_any_edited_line_of_the_manifest_is_noticed(shelf: ReleaseShelf, data: s
             shelf.verify("first")
     finally:
         path.write_text(whole)
+
+
+@pytest.mark.parametrize(("field", "what"), [("filters_sha256", "the filters"), ("preprocessing_sha256", "the preprocessing")])
+def test_a_sealed_lie_is_noticed(shelf: ReleaseShelf, field: str, what: str) -> None:
+    """A manifest that is sealed but claims other filters or another preprocessing than the files hold is refused."""
+    path = shelf.load("first").folder / "release.json"
+    manifest = Manifest.model_validate_json(path.read_bytes())
+    path.write_text(manifest.model_copy(update={field: "0" * 64}).sealed().model_dump_json())
+    with pytest.raises(ReleaseDamaged, match=what):
+        shelf.verify("first")
 
 
 def test_missing_files_and_other_folders_are_named(shelf: ReleaseShelf) -> None:
