@@ -7,6 +7,7 @@ of it can appear in a warning.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,15 @@ _LONGEST: Final = 0xFFFE
 
 def read_identity(path: Path) -> Dataset:
     """The part of an image's header that `copy_modules` and `timezone_offset` need."""
-    return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*COPIED, _CHARACTER_SET, _TIMEZONE])
+    return read_header(path, *COPIED, _CHARACTER_SET, _TIMEZONE)
+
+
+def read_header(path: Path, *keywords: str) -> Dataset:
+    """Some attributes of a received image, undecoded."""
+    with warnings.catch_warnings():
+        # An odd character set is a matter for `character_set`, below; every image with one would warn here.
+        warnings.simplefilter("ignore")
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(keywords))
 
 
 def copy_modules(source: Dataset, target: Dataset) -> None:
@@ -82,8 +91,8 @@ def write_as_copied(dataset: Dataset) -> None:
 
 def character_set(source: Dataset) -> list[str]:
     """The terms of Specific Character Set (0008,0005); none where one is unknown, which says as much to any reader."""
-    raw = _bytes(source, Tag(_CHARACTER_SET))
-    terms = [term.strip() for term in raw.decode("ascii", "replace").strip("\0 ").split("\\")]
+    value = source.get(_CHARACTER_SET) or ""
+    terms = [value] if isinstance(value, str) else [str(term or "") for term in value]
     if any(term not in python_encoding for term in terms):
         return []
     if len(terms) > 1 and any(term in STAND_ALONE_ENCODINGS for term in terms):

@@ -10,7 +10,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from highdicom.sr import (
     AlgorithmIdentification,
     DeviceObserverIdentifyingAttributes,
@@ -31,6 +30,7 @@ from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, Po
 from dosremc_node.reporting import codes, wording
 from dosremc_node.reporting.document import Case, Draft, evidence_of, finish
 from dosremc_node.reporting.identity import tracking_uid
+from dosremc_node.reporting.patient import read_header
 
 
 def region_report(case: Case, score: ImageScore, place: int) -> Document:
@@ -110,7 +110,7 @@ def _library_entry(image: StudyImage, path: Path) -> Dataset:
     It insists on orientation and spacing for a mammogram (TID 1603), which film and secondary captures lack: such an image
     is entered as one of another modality, for which they are not asked.
     """
-    header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["PatientOrientation", "ImagerPixelSpacing"])
+    header = read_header(path, "PatientOrientation", "ImagerPixelSpacing")
     orientation, spacing = _orientation(header), _spacing(header)
     if orientation is None or spacing is None:
         return evidence_of(image, Modality="OT")
