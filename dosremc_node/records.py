@@ -9,6 +9,7 @@ left pixel, so that the centre of that pixel is 0.5,0.5 (DICOM PS3.3 C.18.6.1.2)
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -210,6 +211,11 @@ class PreprocessingSpec:
     normalisation: str
     chest_wall: str = "left"
     version: int = 1
+
+    @property
+    def sha256(self) -> str:
+        """The digest that binds releases and kept network inputs to the preprocessing they were made with."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

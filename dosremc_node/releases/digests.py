@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from pydantic import JsonValue
 
 from dosremc_node.errors import BankDoesNotFit
-from dosremc_node.records import Domain, PreprocessingSpec, to_json
+from dosremc_node.records import Domain
 
 
 def sha256_of(content: bytes) -> str:
@@ -23,11 +23,6 @@ def sha256_of(content: bytes) -> str:
 def canonical_sha256(value: JsonValue) -> str:
     """The digest of a JSON value, whatever the order of its keys."""
     return sha256_of(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
-
-
-def preprocessing_sha256(preprocessing: PreprocessingSpec) -> str:
-    """The digest of a preprocessing spec: network inputs are kept under it."""
-    return canonical_sha256(json.loads(to_json(preprocessing)))
 
 
 def filters_sha256(backbone: bytes, bank_names: Collection[str]) -> str:

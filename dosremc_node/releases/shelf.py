@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from dosremc_node.errors import BankDoesNotFit, NoSuchRelease, ReleaseDamaged, ReleaseUnreadable
 from dosremc_node.records import Domain, Release
-from dosremc_node.releases.digests import check_banks_fit, filters_sha256, preprocessing_sha256, sha256_of
+from dosremc_node.releases.digests import check_banks_fit, filters_sha256, sha256_of
 from dosremc_node.releases.manifest import BACKBONE, MANIFEST, NAME, OPERATING, OPERATING_POINTS, Manifest, bank_file
 from dosremc_node.settings import ReleaseSettings
 
@@ -88,7 +88,7 @@ def default_shelf(settings: ReleaseSettings) -> ReleaseShelf:
 def _load(folder: Path) -> LoadedRelease:
     manifest = _manifest(folder)
     _compare(folder.name, MANIFEST, manifest.digest(), manifest.seal)
-    _compare(folder.name, "the preprocessing", preprocessing_sha256(manifest.preprocessing), manifest.preprocessing_sha256)
+    _compare(folder.name, "the preprocessing", manifest.preprocessing.sha256, manifest.preprocessing_sha256)
     operating = OPERATING_POINTS.validate_json(_read(folder, OPERATING, manifest.operating_sha256))
     evidence: dict[str, JsonValue] = {"cohort": manifest.cohort, "metrics": manifest.metrics, "provenance": manifest.provenance}
     return LoadedRelease(release=manifest.release(operating), folder=folder, evidence=evidence)

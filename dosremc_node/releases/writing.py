@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from dosremc_node.errors import ReleaseExists
 from dosremc_node.records import Domain, OperatingPoint, PreprocessingSpec, Release
-from dosremc_node.releases.digests import check_banks_fit, filters_sha256, preprocessing_sha256, sha256_of
+from dosremc_node.releases.digests import check_banks_fit, filters_sha256, sha256_of
 from dosremc_node.releases.manifest import BACKBONE, MANIFEST, OPERATING, OPERATING_POINTS, Manifest, bank_file
 
 Bank = Mapping[str, NDArray[np.float32]]
@@ -84,7 +84,7 @@ def _manifest(facts: ReleaseFacts, files: Mapping[str, bytes], banks: Mapping[Do
         backbone_sha256=sha256_of(files[BACKBONE]),
         operating_sha256=sha256_of(files[OPERATING]),
         preprocessing=facts.preprocessing,
-        preprocessing_sha256=preprocessing_sha256(facts.preprocessing),
+        preprocessing_sha256=facts.preprocessing.sha256,
         banks={domain: sha256_of(files[bank_file(domain)]) for domain in sorted(banks)},
         cohort=dict(facts.cohort),
         metrics=dict(facts.metrics),

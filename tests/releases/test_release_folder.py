@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from dosremc_node.errors import BankDoesNotFit, NodeError, NoSuchRelease, ReleaseDamaged, ReleaseExists, ReleaseUnreadable
 from dosremc_node.records import Domain, PreprocessingSpec
-from dosremc_node.releases import ReleaseFacts, ReleaseShelf, default_shelf, filters_sha256, preprocessing_sha256, write_release
+from dosremc_node.releases import ReleaseFacts, ReleaseShelf, default_shelf, filters_sha256, write_release
 from dosremc_node.releases.manifest import Manifest
 from dosremc_node.settings import ReleaseSettings
 
@@ -97,7 +97,7 @@ def test_preprocessing_digest_covers_every_field(facts: ReleaseFacts) -> None:
         replace(spec, normalisation="x"), replace(spec, chest_wall="right"), replace(spec, version=2),
     ]  # fmt: skip
     assert len(changed) == len(PreprocessingSpec.__slots__)
-    assert len({preprocessing_sha256(each) for each in [spec, *changed]}) == len(changed) + 1
+    assert len({each.sha256 for each in [spec, *changed]}) == len(changed) + 1
 
 
 @pytest.mark.parametrize("name", ["../first", "first/", ".", "..", "", ".hidden", "FIRST", "first\n", "a b"])
