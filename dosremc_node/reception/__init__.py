@@ -1,0 +1,11 @@
+"""The door of the node: DICOM verification and storage, and fetching studies from a PACS.
+
+The room knows DIMSE: who may send, how bytes get from the network to the disk, what a sender is answered. It gives a
+`Receiver`, which hands each object to the program as a `ReceivedObject` once it lies safely in the artifact store, and
+`find_studies` and `move_study`, with which the node asks a PACS for what was never sent.
+"""
+
+from dosremc_node.reception.retrieve import FoundStudy, MoveProgress, find_studies, move_study
+from dosremc_node.reception.server import Receiver
+
+__all__ = ["FoundStudy", "MoveProgress", "Receiver", "find_studies", "move_study"]
