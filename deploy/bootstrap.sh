@@ -69,8 +69,8 @@ forbid_database_cluster() {
 }
 
 disable_service() {
-  command -v systemctl >/dev/null || return 0
-  "${root[@]}" systemctl disable --quiet --now "$1" >>"$log" 2>&1 || true
+  quietly "${root[@]}" update-rc.d "$1" disable
+  [ ! -d /run/systemd/system ] || quietly "${root[@]}" systemctl stop "$1"
 }
 
 apt() {

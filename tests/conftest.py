@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from dosremc_node.simulation.loopback import free_port as free_loopback_port
 from dosremc_node.simulation.pacs import Orthanc, orthanc_program
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
-from dosremc_node.simulation.stand_in_pacs import free_port as free_loopback_port
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,10 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from dosremc_node.errors import PeerUnreachable
-from dosremc_node.simulation.stand_in_pacs import LOOPBACK, StandInPacs, free_port
+from dosremc_node.simulation.loopback import LOOPBACK, free_port
+from dosremc_node.simulation.stand_in_pacs import StandInPacs
+
+__all__ = ["Orthanc", "Pacs", "StandInPacs", "free_port", "orthanc_program", "start_pacs"]
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 START_SECONDS = 60.0

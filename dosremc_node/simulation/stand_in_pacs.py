@@ -5,8 +5,6 @@ It stores (C-STORE), answers queries (C-FIND, Study Root) and echoes (C-ECHO). I
 
 from __future__ import annotations
 
-import random
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -23,21 +21,13 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.events import EventHandlerType
 from pynetdicom.transport import ThreadedAssociationServer
 
-LOOPBACK = "127.0.0.1"
+from dosremc_node.simulation.loopback import LOOPBACK, free_port
+
 VERIFICATION = "1.2.840.10008.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 SUCCESS, PENDING, CANCELLED, IDENTIFIER_DOES_NOT_MATCH = 0x0000, 0xFF00, 0xFE00, 0xA900
 UNIQUE_KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 NOT_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle")
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on, below those that the kernel hands out, so that it stays free for a while."""
-    while True:
-        port = random.randint(15000, 32000)  # noqa: S311 - no secret
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)) != 0:
-                return port
 
 
 class StandInPacs:
