@@ -1,0 +1,11 @@
+"""Delivery: documents to the systems that want them, and what each of them answered.
+
+`send` speaks C-STORE and reads every status; `echo` and `found_on` ask a PACS whether it is there and what it has.
+"""
+
+from dosremc_node.delivery.asking import echo, found_on
+from dosremc_node.delivery.association import Peer
+from dosremc_node.delivery.rules import backoff, refuse_clinical_use
+from dosremc_node.delivery.sending import Sendable, send
+
+__all__ = ["Peer", "Sendable", "backoff", "echo", "found_on", "refuse_clinical_use", "send"]
