@@ -440,6 +440,15 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentFile:
+    """A kept document as it is sent: the same bytes at every try."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PredecessorDocument:
     """A document of the revision before, as the Predecessor Documents Sequence (0040,A360) names it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -74,23 +75,20 @@ class Sweeper:
 
     def _enqueue_comparisons(self) -> None:
         for instance_id in receiving.contenders(self._node.ledger):
-            name = f"{COMPARE}:{instance_id}"
-            self._enqueue(name, lambda free, each=instance_id: self._engine.enqueue(COMPARE, free, self._journey.compare, each))
+            self._enqueue(f"{COMPARE}:{instance_id}", partial(self._engine.enqueue, COMPARE), self._journey.compare, instance_id)
 
     def _enqueue_assessments(self) -> None:
         for study_id, number, drive in revisions.revisions_to_assess(self._node.ledger):
             name = f"{ASSESS}:{study_id}:{number}:{drive}"
-            self._enqueue(name, lambda free, s=study_id, n=number: self._engine.enqueue(ASSESS, free, self._journey.assess, s, n))
+            self._enqueue(name, partial(self._engine.enqueue, ASSESS), self._journey.assess, study_id, number)
 
     def _enqueue_deliveries(self) -> None:
         for due in deliveries.due_deliveries(self._node.ledger, datetime.now(UTC)):
-            name = f"{DELIVER}:{due.study_id}:{due.number}:{due.destination}:{due.drive}:{due.attempts}"
-            arguments = (due.study_id, due.number, due.destination, due.drive, due.attempts)
-            self._enqueue(
-                name, lambda free, d=due.destination, a=arguments: self._engine.enqueue_for(d, DELIVER, free, self._journey.deliver, *a)
-            )
+            arguments = dataclasses.astuple(due)
+            name = ":".join(map(str, (DELIVER, *arguments)))
+            self._enqueue(name, partial(self._engine.enqueue_for, due.destination, DELIVER), self._journey.deliver, *arguments)
 
-    def _enqueue(self, name: str, enqueue: Callable[[str], None]) -> None:
+    def _enqueue(self, name: str, enqueue: Callable[..., None], workflow: Callable[..., None], *arguments: str | int) -> None:
         """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""
         now = time.monotonic()
         if now - self._looked_at.get(name, -_LOOK_AGAIN_SECONDS) < _LOOK_AGAIN_SECONDS:
@@ -100,7 +98,7 @@ class Sweeper:
         while self._engine.has_ended(free):
             again += 1
             free = f"{name}.{again}"
-        enqueue(free)
+        enqueue(free, workflow, *arguments)
 
     def _clean_up(self) -> None:
         now = time.monotonic()

@@ -11,7 +11,7 @@ again and again what is due, and has that executed. So a crash at any moment lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,14 +24,17 @@ from dosremc_node.artifacts import ArtifactKind, content_key, derived_key
 from dosremc_node.engine import Workflows, step, workflow, workflows
 from dosremc_node.errors import ArtifactMissing, NodeError, NotAMammogram, StaleWriter, UndecodableImage
 from dosremc_node.failures import describe
+from dosremc_node.inference import ScoredImage
 from dosremc_node.ledger import deliveries, receiving, revisions
 from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
 from dosremc_node.ledger.revisions import Hold
 from dosremc_node.ledger.states import Standing
 from dosremc_node.node import Node
 from dosremc_node.records import (
+    BankId,
     DeliveryOutcome,
     DeliveryResult,
+    DocumentFile,
     NetworkInput,
     NotAssessedReason,
     ReceivedObject,
@@ -99,7 +102,8 @@ class Journey(Workflows):
             log.warning("assessment_dropped", study=study_id, revision=number)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever cannot go on is parked, never lost
             log.error(  # noqa: TRY400 - a traceback could quote a patient
-                "assessment_parked", study=study_id, revision=number, reason=describe(error))
+                "assessment_parked", study=study_id, revision=number, reason=describe(error)
+            )
             revisions.park_revision(self.node.ledger, hold, describe(error))
 
     @step
@@ -122,10 +126,9 @@ class Journey(Workflows):
     def score(self, study_id: str, number: int, epoch: int, unreadable: dict[str, str]) -> None:
         """The pinned bank scores every image; views become breasts, breasts the exam."""
         revision = revisions.get_revision(self.node.ledger, StudyId(study_id), number)
-        outputs: dict[str, inference.ScoredImage | NotAssessedReason] = {}
-        for image in revision.to_score:
-            reason = unreadable.get(str(image.instance_id))
-            outputs[image.header.sop_instance_uid] = NotAssessedReason[reason] if reason else self._scored(revision, image)
+        bank, outputs = revision.plan.bank, {}
+        if bank is not None:
+            outputs = {image.header.sop_instance_uid: self._output(revision, bank, image, unreadable) for image in revision.to_score}
         assessment = inference.assess(revision, outputs)
         revisions.keep_assessment(self.node.ledger, Hold(revision.study_id, number, epoch), assessment)
 
@@ -152,17 +155,23 @@ class Journey(Workflows):
         try:
             return imaging.decode_input(self.node.store.read(derived_key(ArtifactKind.INPUT, name)))
         except ArtifactMissing:
+            laterality = image.header.laterality
+            if laterality is None:
+                raise NotAMammogram(why="its side is unknown") from None
             with self._local(image) as path:
-                made = imaging.prepare(path, release.preprocessing, image.header.laterality)
+                made = imaging.prepare(path, release.preprocessing, laterality)
             self.node.store.put_derived(ArtifactKind.INPUT, name, imaging.encode_input(made))
             return made
 
-    def _scored(self, revision: StudyRevision, image: StudyImage) -> inference.ScoredImage:
-        weights = self.node.shelf.load(revision.plan.release_id)
+    def _output(
+        self, revision: StudyRevision, bank: BankId, image: StudyImage, unreadable: Mapping[str, str]
+    ) -> ScoredImage | NotAssessedReason:
+        if reason := unreadable.get(str(image.instance_id)):
+            return NotAssessedReason[reason]
         network_input = self._network_input(revision, image)
-        output = self.scores.score(weights, revision.plan.bank, network_input)
+        output = self.scores.score(self.node.shelf.load(revision.plan.release_id), bank, network_input)
         saliency_key = self.node.store.put(ArtifactKind.SALIENCY, inference.encode_saliency(output.saliency))
-        return inference.ScoredImage(network_input, output, saliency_key)
+        return ScoredImage(network_input, output, saliency_key)
 
     def _local(self, image: StudyImage) -> AbstractContextManager[Path]:
         return self.node.store.local(content_key(ArtifactKind.IMAGE, image.sha256))
@@ -189,13 +198,11 @@ class Journey(Workflows):
         node = self.node
         try:
             destination = node.settings.destination(due.destination)
-            delivery.refuse_clinical(self._release_of(due), destination)
-            files = [
-                delivery.DocumentFile(each.sop_class_uid, each.sop_instance_uid, node.store.read(each.artifact_key)) for each in documents
-            ]
+            delivery.refuse_clinical_use(self._release_of(due), destination)
+            files = [DocumentFile(each.sop_class_uid, each.sop_instance_uid, node.store.read(each.artifact_key)) for each in documents]
         except NodeError as error:
             return [DeliveryResult(each.sop_instance_uid, DeliveryOutcome.REFUSED, None, str(error)) for each in documents]
-        return delivery.send(destination, node.settings.node.ae_title, files)
+        return list(delivery.send(destination, node.settings.node.ae_title, files))
 
     def _release_of(self, due: DueDelivery) -> Release:
         revision = revisions.get_revision(self.node.ledger, due.study_id, due.number)

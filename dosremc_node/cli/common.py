@@ -24,9 +24,12 @@ console = Console(stderr=True)
 output = Console()
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", envvar="DOSREMC_CONFIG", help="The settings, a TOML file (see config/node.toml).", show_default="none")
+    Path | None,
+    typer.Option("--config", "-c", envvar="DOSREMC_CONFIG", help="The settings, a TOML file (see config/node.toml).", show_default="none"),
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", "-s", help="One setting, as section.key=value; may be repeated.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="One setting, as section.key=value; may be repeated.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, output, print_json, read_settings
-from dosremc_node.delivery import echo, refuse_clinical
+from dosremc_node.delivery import echo, refuse_clinical_use
 from dosremc_node.errors import NodeError
 from dosremc_node.failures import describe
 from dosremc_node.inference import providers
@@ -86,7 +86,11 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     now, ledger = datetime.now(UTC), Ledger.existing(settings.database.url)
     latest = latest_moment(ledger) if ledger else None
     if latest and latest > now + _CLOCKS_MAY_DIFFER:
-        yield Finding("clock", Verdict.WRONG, f"it says {now:%Y-%m-%d %H:%M} UTC, but the ledger has rows of {latest:%Y-%m-%d %H:%M} UTC: set the clock")
+        yield Finding(
+            "clock",
+            Verdict.WRONG,
+            f"it says {now:%Y-%m-%d %H:%M} UTC, but the ledger has rows of {latest:%Y-%m-%d %H:%M} UTC: set the clock",
+        )
         return
     yield Finding("clock", Verdict.GOOD, f"{now.astimezone():%Y-%m-%d %H:%M:%S %Z}")
 
@@ -112,7 +116,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _domains(settings: Settings) -> Iterator[Finding]:
     domains = load_domains(settings.studies.domains_file)
-    yield Finding("domains", Verdict.GOOD, f"{len(domains.names)} known")
+    yield Finding("domains", Verdict.GOOD, f"{len(domains.domains)} known")
 
 
 def _releases(settings: Settings) -> Iterator[Finding]:
@@ -124,7 +128,7 @@ def _releases(settings: Settings) -> Iterator[Finding]:
     release = shelf.load(in_force).release
     yield Finding("release", Verdict.NOTE if release.demonstration else Verdict.GOOD, f"{in_force} is in force: {release.statement}")
     for destination in settings.destinations:
-        refuse_clinical(release, destination)
+        refuse_clinical_use(release, destination)
 
 
 def _providers(_settings: Settings) -> Iterator[Finding]:
@@ -145,7 +149,9 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
 def _exposure(settings: Settings) -> Iterator[Finding]:
     """A listener beyond this machine must know its peers."""
     if settings.reception.host not in ("127.0.0.1", "::1", "localhost") and not settings.reception.peers:
-        yield Finding("reception", Verdict.WRONG, f"listens on {settings.reception.host}, but no peers are named in [reception]: nobody may send")
+        yield Finding(
+            "reception", Verdict.WRONG, f"listens on {settings.reception.host}, but no peers are named in [reception]: nobody may send"
+        )
     else:
         yield Finding("reception", Verdict.GOOD, f"{settings.node.ae_title} on {settings.reception.host}:{settings.reception.port}")
 

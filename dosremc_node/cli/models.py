@@ -6,9 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
-from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, actor, existing_ledger, output, print_json, print_table, read_settings
-from dosremc_node.delivery import refuse_clinical
+from dosremc_node.cli.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    actor,
+    console,
+    existing_ledger,
+    output,
+    print_json,
+    print_table,
+    read_settings,
+)
+from dosremc_node.delivery import refuse_clinical_use
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.releases import put_in_force, release_in_force
 from dosremc_node.releases import default_shelf
@@ -61,7 +73,7 @@ def promote(release_id: str, *, config: ConfigOption = None, options: SetOption 
     shelf.verify(release_id)
     release = shelf.load(release_id).release
     for destination in settings.destinations:
-        refuse_clinical(release, destination)
+        refuse_clinical_use(release, destination)
     put_in_force(existing_ledger(settings), release_id, actor())
     output.print(f"{release_id} is in force for every study that is opened from now on")
 
@@ -74,15 +86,24 @@ def verify(release_id: str, *, config: ConfigOption = None, options: SetOption =
 
 
 @train.command("demonstration")
-def train_demonstration(
+def make_demonstration(
     out: Annotated[Path, typer.Option(help="The folder that the release `demonstration` is written into.")],
     *,
-    images_per_vendor: Annotated[int, typer.Option(help="Simulated training images of each vendor.")] = 2600,
-    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 10,
-    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 0,
+    images_per_vendor: Annotated[int, typer.Option(min=100, help="Simulated training images of each vendor.")] = 2400,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 14,
+    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 1,
 ) -> None:
     """Make the demonstration release anew from simulated mammograms. Example: dosremc-node train demonstration --out build/releases"""
     # Imported here because nothing else may need torch.
-    from dosremc_node.network import train_demonstration as make  # noqa: PLC0415
+    from dosremc_node.network import Recipe, train_demonstration  # noqa: PLC0415
 
-    make(out, images_per_vendor=images_per_vendor, epochs=epochs, seed=seed)
+    with Progress(console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def heard(what: str, share: float) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=1.0)
+            progress.update(tasks[what], completed=share)
+
+        release = train_demonstration(out, Recipe(images_per_vendor=images_per_vendor, epochs=epochs, seed=seed), heard)
+    output.print(f"{release.release_id} with banks for {', '.join(sorted(release.banks))} in {out}")

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, actor, existing_ledger, local_time, output, print_json, print_table, read_settings
+from dosremc_node.cli.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    actor,
+    existing_ledger,
+    local_time,
+    output,
+    print_json,
+    print_table,
+    read_settings,
+)
 from dosremc_node.ledger.overview import delivery_counts, find_study, list_reports, list_studies, study_counts
 from dosremc_node.ledger.revisions import drive_again
 from dosremc_node.ledger.states import StudyState
@@ -49,14 +60,26 @@ def status(
             "",
             columns,
             [
-                (row.study_id, row.state, row.images, row.revision, row.scanner_key, row.domain, row.release_id, local_time(row.last_received_at), row.reason)
+                (
+                    row.study_id,
+                    row.state,
+                    row.images,
+                    row.revision,
+                    row.scanner_key,
+                    row.domain,
+                    row.release_id,
+                    local_time(row.last_received_at),
+                    row.reason,
+                )
                 for row in rows
             ],
         )
 
 
 def retry(
-    study: Annotated[str, typer.Argument(help="The study's name in the ledger (S-...), its Study Instance UID, or 'all' for everything parked.")],
+    study: Annotated[
+        str, typer.Argument(help="The study's name in the ledger (S-...), its Study Instance UID, or 'all' for everything parked.")
+    ],
     *,
     config: ConfigOption = None,
     options: SetOption = None,
@@ -82,7 +105,20 @@ def reports(
     if as_json:
         print_json(rows)
         return
-    columns = ("study", "revision", "document", "description", "release", "domain", "bank", "threshold", "destination", "state", "status", "delivered")
+    columns = (
+        "study",
+        "revision",
+        "document",
+        "description",
+        "release",
+        "domain",
+        "bank",
+        "threshold",
+        "destination",
+        "state",
+        "status",
+        "delivered",
+    )
     print_table(
         "",
         columns,

@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 
 def fetch(
     *,
-    source: Annotated[str | None, typer.Option("--from", help="The destination of the settings to fetch from.", show_default="the first")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="The destination of the settings to fetch from.", show_default="the first")
+    ] = None,
     study: Annotated[str | None, typer.Option(help="A Study Instance UID.")] = None,
     accession: Annotated[str | None, typer.Option(help="An accession number.")] = None,
     patient: Annotated[str | None, typer.Option(help="A patient ID.")] = None,
@@ -35,7 +37,8 @@ def fetch(
     if not (study or accession or patient or date):
         raise typer.BadParameter("say which study: --study, --accession, --patient or --date")
     settings = read_settings(config, options)
-    peer = settings.destination(source) if source or not settings.destinations else settings.destinations[0]
+    first = settings.destinations[0].name if settings.destinations else ""
+    peer = settings.destination(source or first)
     found = find_studies(
         peer,
         settings.node.ae_title,
@@ -47,7 +50,9 @@ def fetch(
     if not found:
         raise NothingFound(peer=peer.name)
     failed = sum(_move(peer, settings, each) for each in found)
-    output.print(f"{len(found)} studies sent by {peer.name} to {settings.node.ae_title}, {failed} objects failed; `dosremc-node status` shows what becomes of them")
+    output.print(
+        f"{len(found)} studies sent by {peer.name} to {settings.node.ae_title}, {failed} objects failed; `dosremc-node status` shows what becomes of them"
+    )
     raise typer.Exit(1 if failed else 0)
 
 

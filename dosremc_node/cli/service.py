@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from enum import StrEnum
 from functools import partial
@@ -15,10 +15,11 @@ import structlog
 import typer
 
 from dosremc_node.cli.common import ConfigOption, SetOption, read_settings
-from dosremc_node.delivery import refuse_clinical
+from dosremc_node.delivery import refuse_clinical_use
 from dosremc_node.engine import Engine, executor_slot
 from dosremc_node.monitoring import ProbeServer, configure_logging
 from dosremc_node.monitoring.metrics import LedgerCollector
+from dosremc_node.monitoring.probes import Readiness
 from dosremc_node.node import Node, open_node
 from dosremc_node.reception import Receiver
 from dosremc_node.settings import Settings
@@ -59,10 +60,19 @@ def serve(
     node = open_node(settings)
     release = node.release_in_force().release
     for destination in settings.destinations:
-        refuse_clinical(release, destination)
-    log.info("node_started", ae_title=settings.node.ae_title, release=release.release_id, destinations=[each.name for each in settings.destinations])
-    run = {Role.RECEIVER: _receive, Role.WORKER: _work, Role.ALL: partial(_supervise, arguments=_again(config, options))}[role]
-    raise typer.Exit(run(node, stop))
+        refuse_clinical_use(release, destination)
+    log.info(
+        "node_started",
+        ae_title=settings.node.ae_title,
+        release=release.release_id,
+        destinations=[each.name for each in settings.destinations],
+    )
+    run: dict[Role, Callable[[Node, threading.Event], int]] = {
+        Role.RECEIVER: _receive,
+        Role.WORKER: _work,
+        Role.ALL: partial(_supervise, arguments=_again(config, options)),
+    }
+    raise typer.Exit(run[role](node, stop))
 
 
 def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:
@@ -82,7 +92,7 @@ def _supervise(node: Node, stop: threading.Event, arguments: Sequence[str]) -> i
             probes.stop()
 
 
-def _probes(settings: Settings, node: Node, why_not_ready: object) -> ProbeServer | None:
+def _probes(settings: Settings, node: Node, why_not_ready: Readiness) -> ProbeServer | None:
     if not settings.monitoring.port:
         return None
     server = ProbeServer(settings.monitoring.host, settings.monitoring.port, LedgerCollector(node.ledger, node.store), why_not_ready)

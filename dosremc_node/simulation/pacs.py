@@ -82,6 +82,7 @@ class Orthanc:
         self.description = "Orthanc"
         self.port, self.http_port = free_port(), free_port()
         self._peers = dict.fromkeys(USUAL_CALLERS, 1)
+        self._scripts: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -110,6 +111,13 @@ class Orthanc:
         self._peers[ae_title] = port
         if self._process is not None:
             self._request("PUT", f"/modalities/{ae_title}", json.dumps([ae_title, LOOPBACK, port]).encode())
+
+    def routes_everything_to(self, ae_title: str, port: int) -> None:
+        """From its next start on it sends whatever it stores on to an application entity of this machine, as routers do."""
+        self._peers[ae_title] = port
+        script = self.folder / "route.lua"
+        script.write_text(f"function OnStoredInstance(instance, tags, metadata)\n  SendToModality(instance, '{ae_title}')\nend\n")
+        self._scripts = [str(script)]
 
     def studies(self) -> list[str]:
         return [study["MainDicomTags"]["StudyInstanceUID"] for study in self._json("/studies?expand")]
@@ -150,6 +158,7 @@ class Orthanc:
             "DicomAlwaysAllowStore": False,
             "DicomModalities": {ae_title: [ae_title, LOOPBACK, port] for ae_title, port in self._peers.items()},
             "UnknownSopClassAccepted": True,
+            "LuaScripts": self._scripts,
         }
 
     def _wait_until_it_answers(self) -> None:

@@ -1,0 +1,137 @@
+"""A node as an administrator runs it: processes of its own, on free ports, in a folder of its own, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dosremc_node.configuration import load
+from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.overview import assessments_of, find_study
+from dosremc_node.records import Assessment, StudyId
+from dosremc_node.settings import Settings
+from dosremc_node.simulation import Sent, SimulatedExam, send
+from dosremc_node.simulation.pacs import Pacs, free_port
+
+PATIENCE_SECONDS = 120.0
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition; fail with ``what`` where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+class RunningNode:
+    """A node that is started, killed and asked from the command line only."""
+
+    def __init__(self, folder: Path, pacs: Sequence[Pacs], *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.log = folder, folder / "node.log"
+        destinations = ", ".join(
+            f'{{name = "pacs{place or ""}", ae_title = "{each.ae_title}", host = "{each.host}", port = {each.port}, purpose = "test", retry_seconds = 0.5, retry_seconds_at_most = 1.0}}'
+            for place, each in enumerate(pacs)
+        )
+        self.options = [
+            "node.name=system-test",
+            f"reception.port={free_port()}",
+            f"monitoring.port={free_port()}",
+            "monitoring.log_level=DEBUG",
+            "monitoring.log_format=json",
+            f"storage.folder={folder}/artifacts",
+            f"database.url=sqlite:///{folder}/ledger.sqlite",
+            f"database.engine_url=sqlite:///{folder}/engine.sqlite",
+            "studies.quiet_seconds=2",
+            f"destinations=[{destinations}]",
+            *options,
+        ]
+        self.settings: Settings = load(None, self.options)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """Its ledger, to look at."""
+        return Ledger(self.settings.database.url)
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command("serve"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(lambda: self.probe("/readyz") == "ready\n", f"the node is ready, see {self.log}")
+
+    def probe(self, path: str) -> str | None:
+        """What the probes answer, None where nobody answers."""
+        url = f"http://127.0.0.1:{self.settings.monitoring.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        """Kill every process of it at once, without a word (kill -9)."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it as a service manager would."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One of its commands, such as ``status``."""
+        return subprocess.run(self._command(*arguments), check=False, capture_output=True, text=True, timeout=120)
+
+    def studies(self) -> list[dict[str, Any]]:
+        """What ``status --all --json`` says of the studies."""
+        return list(json.loads(self.run("status", "--all", "--json").stdout)["studies"])
+
+    def assessment(self, study_id: StudyId) -> Assessment:
+        """What its ledger says of the latest revision of a study."""
+        return assessments_of(self.ledger, study_id)[max(assessments_of(self.ledger, study_id))]
+
+    def study_of(self, study_instance_uid: str) -> StudyId:
+        """The ledger's name of a study."""
+        found = find_study(self.ledger, study_instance_uid)
+        assert found is not None
+        return found
+
+    def artifacts(self, kind: str) -> dict[str, bytes]:
+        """What it keeps of a kind, by key."""
+        folder = self.settings.storage.folder / kind
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def _command(self, command: str, *arguments: str) -> list[str]:
+        options = [word for option in self.options for word in ("--set", option)]
+        return [sys.executable, "-m", "dosremc_node", command, *arguments, *options]
+
+
+def files(exam: SimulatedExam, folder: Path) -> list[Path]:
+    """The exam's files in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{image.name}.dcm" for image in exam.images]
+    for path, image in zip(paths, exam.images, strict=True):
+        path.write_bytes(image.content)
+    return paths
+
+
+def send_to(node: RunningNode, contents: Sequence[bytes | Path]) -> list[Sent]:
+    """Send with the simulated modality; every object must be answered with Success."""
+    reception = node.settings.reception
+    answers = send(contents, reception.host, reception.port, called=node.settings.node.ae_title)
+    assert [answer.status for answer in answers] == [0] * len(contents)
+    return answers

@@ -1,0 +1,191 @@
+"""The whole corridor with real peers: DCMTK's dcmsend as the modality, the node as processes of its own, Orthanc as the PACS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from harness.node import RunningNode, files, send_to, wait_until
+from pydicom import Dataset, dcmread
+from pydicom.uid import ComprehensiveSRStorage
+
+from dosremc_node.records import Laterality, NotAssessedReason
+from dosremc_node.simulation import SimulatedExam, film_exam_as_is, send
+from dosremc_node.simulation.pacs import Orthanc, Pacs
+from dosremc_node.simulation.stand_in_pacs import StandInPacs
+
+pytestmark = pytest.mark.system
+
+ExamOf = Callable[..., SimulatedExam]
+StartNode = Callable[..., RunningNode]
+
+
+def reports_on(pacs: Pacs) -> list[Dataset]:
+    """The structured reports that a PACS has."""
+    everything = (dcmread(BytesIO(pacs.fetch(instance))) for instance in pacs.instances())
+    return [each for each in everything if each.SOPClassUID == ComprehensiveSRStorage]
+
+
+def all_items(dataset: Dataset) -> list[Dataset]:
+    """Every content item of a report, in order."""
+    below = [item for each in dataset.get("ContentSequence", []) for item in all_items(each)]
+    return [dataset, *below]
+
+
+def is_summary(report: Dataset) -> bool:
+    return bool(report.ConceptNameCodeSequence[0].CodeValue == "18748-4")
+
+
+def evidence(report: Dataset) -> set[str]:
+    """The images that a report names as its evidence."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+
+
+def texts(report: Dataset) -> str:
+    """Everything that a report says in words."""
+    return "\n".join(str(item.TextValue) for item in all_items(report) if "TextValue" in item)
+
+
+def test_a_study_that_dcmsend_sends_comes_back_as_reports_on_orthanc(
+    orthanc: Orthanc, start_node: StartNode, exam_of: ExamOf, dcmtk: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Evidence holds all images, regions lie on the breast, scores equal the ledger's, domain and bank are named."""
+    node, exam = start_node(orthanc), exam_of("B", 3, Laterality.LEFT)
+    paths = files(exam, tmp_path / "exam")
+    reception = node.settings.reception
+    subprocess.run(
+        [dcmtk("dcmsend"), "-aec", node.settings.node.ae_title, reception.host, str(reception.port), *map(str, paths)], check=True
+    )
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+
+    (study,) = node.studies()
+    reports, rows = reports_on(orthanc), json.loads(node.run("reports", "--json").stdout)
+    assert {str(report.SOPInstanceUID) for report in reports} == {row["sop_instance_uid"] for row in rows}
+    (summary,) = filter(is_summary, reports)
+    assert evidence(summary) == {image.sop_instance_uid for image in exam.images}
+    assert study["domain"] == "simulated-b"
+    assert "simulated-b" in texts(summary)
+    assert rows[0]["bank_sha256"][:12] in texts(summary)
+    assert "no clinical meaning" in texts(summary)
+    assert {report.VerificationFlag for report in reports} == {"UNVERIFIED"}
+
+    assessment = node.assessment(study["study_id"])
+    printed = [float(item.MeasuredValueSequence[0].FloatingPointValue) for item in all_items(summary) if "MeasuredValueSequence" in item]
+    kept = [assessment.exam_probability, *(each.probability for each in (*assessment.breasts, *assessment.images))]
+    assert sorted(printed) == pytest.approx(sorted(100.0 * value for value in kept if value is not None), abs=0.0, rel=1e-12)
+
+    images = {str(image.SOPInstanceUID): image for image in map(dcmread, paths)}
+    regions = [report for report in reports if not is_summary(report)]
+    assert len(regions) == sum(1 for image in assessment.images if image.positive)
+    for region in regions:
+        assert_on_the_breast(region, images)
+
+
+def assert_on_the_breast(region: Dataset, images: dict[str, Dataset]) -> None:
+    """Every outline must lie where the image is not air: judged by a threshold of the test's own on the stored pixels."""
+    for item in all_items(region):
+        if item.get("ValueType") != "SCOORD":
+            continue
+        image = images[str(item.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)]
+        outline = np.array(item.GraphicData, dtype=np.float32).reshape(-1, 2)
+        mask = np.zeros((image.Rows, image.Columns), np.uint8)
+        cv2.fillPoly(mask, [outline.round().astype(np.int32)], 1)
+        assert mask.sum() > 0
+        assert breast_of(image)[mask == 1].mean() > 0.9
+
+
+def breast_of(image: Dataset) -> np.ndarray:
+    """Where the breast is: what Otsu's threshold tells from the air, whichever way round the grey scale is."""
+    grey = cv2.GaussianBlur(cv2.normalize(image.pixel_array.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8), (0, 0), 5)
+    _, mask = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    air = np.concatenate([mask[0], mask[-1]]).mean() > 0.5
+    filled = 1 - mask if air else mask
+    return cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((61, 61), np.uint8))
+
+
+def test_the_same_study_twice_yields_one_set_of_documents(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+    """Once (promise 4), whether it comes again before or after its report."""
+    node, contents = start_node(stand_in_pacs), [image.content for image in exam_of("A", 1, Laterality.RIGHT).images]
+    send_to(node, contents)
+    send_to(node, contents)
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+    before = sorted(stand_in_pacs.instances())
+    send_to(node, contents)
+    assert [(study["state"], study["revision"], study["images"], study["due_at"]) for study in node.studies()] == [("done", 1, 4, None)]
+    assert sorted(stand_in_pacs.instances()) == before
+
+
+def test_the_same_study_gets_the_same_score_to_the_last_bit(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+    """Promise 6, on two nodes that know nothing of each other, and whatever else they assess beside it."""
+    exam, other = exam_of("C", 5, Laterality.LEFT), exam_of("C", 6)
+    logits = []
+    for name, companions in (("first", []), ("second", [other])):
+        node = start_node(stand_in_pacs, name=name)
+        for each in [*companions, exam]:
+            send_to(node, [image.content for image in each.images])
+        wait_until(lambda node=node: all(study["state"] == "done" for study in node.studies()), "everything is done")
+        assessment = node.assessment(node.study_of(exam.study_instance_uid))
+        logits.append({image.sop_instance_uid: image.logit.hex() for image in assessment.images})
+        node.stop()
+    assert logits[0] == logits[1]
+    assert len(logits[0]) == 4
+
+
+def test_a_late_image_makes_a_new_report_that_names_the_one_before(
+    stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
+) -> None:
+    """Promise 5."""
+    node, exam = start_node(stand_in_pacs), exam_of("A", 1, Laterality.RIGHT)
+    contents = [image.content for image in exam.images]
+    send_to(node, contents[:3])
+    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 1)], "three views are assessed")
+    send_to(node, contents[3:])
+    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 2)], "four views are assessed")
+    first, second = sorted((report for report in reports_on(stand_in_pacs) if is_summary(report)), key=lambda report: len(evidence(report)))
+    named = {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in second.PredecessorDocumentsSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    assert str(first.SOPInstanceUID) in named
+    assert len(evidence(second)) == 4
+
+
+def test_a_pacs_that_routes_everything_to_the_node_makes_no_loop(start_node: StartNode, exam_of: ExamOf, orthanc: Orthanc) -> None:
+    """Promise 5: Orthanc sends on whatever it gets, our own reports too. Nothing is assessed twice, no report of a report is made."""
+    node = start_node(orthanc)
+    orthanc.stop()
+    orthanc.routes_everything_to(node.settings.node.ae_title, node.settings.reception.port)
+    orthanc.start()
+    exam = exam_of("A", 1, Laterality.RIGHT)
+    send([image.content for image in exam.images], orthanc.host, orthanc.port, called=orthanc.ae_title)
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+    documents = len(node.artifacts("documents"))
+    wait_until(lambda: node.log.read_text().count("object_ignored") >= documents, "every report came back")
+    assert [(study["state"], study["revision"], study["images"], study["due_at"]) for study in node.studies()] == [("done", 1, 4, None)]
+    assert len(orthanc.instances()) == documents + len(exam.images)
+
+
+def test_an_unknown_scanner_is_scored_in_the_shadow_and_nothing_is_shown(stand_in_pacs: StandInPacs, start_node: StartNode) -> None:
+    """Promise 8: the film exam as it is names no known scanner; its reports hold no score, the ledger does."""
+    node = start_node(stand_in_pacs)
+    send_to(node, [Path(each) for each in film_exam_as_is()[:1]])
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+    (report,) = reports_on(stand_in_pacs)
+    assert not [item for item in all_items(report) if "MeasuredValueSequence" in item]
+    assert report.SeriesDescription == "AI NOT ASSESSED"
+    (study,) = node.studies()
+    assessment = node.assessment(study["study_id"])
+    assert assessment.not_assessed in (NotAssessedReason.UNKNOWN_SCANNER, NotAssessedReason.NO_IMAGES)
