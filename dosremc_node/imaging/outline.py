@@ -91,15 +91,13 @@ def _inside_frame(bright: _Mask) -> tuple[int, int, int, int]:
 
 
 def _strip(shares: NDArray[np.floating]) -> int:
-    """The width of the bright strip at the beginning of a profile of bright shares; 0 where there is none."""
+    """The width of the bright strip at the beginning of a profile of bright shares; 0 where there is none.
+
+    A strip ends abruptly; a breast at that edge tapers off.
+    """
     reach = max(2, int(shares.size * _FRAME))
-    inner = float(np.median(shares[reach : 3 * reach]))
-    strip = 0
-    for position in range(reach):
-        if shares[position] > inner + 0.25 and shares[position] > 0.6:
-            strip = position + 1
-    # A strip ends between two pixels of the small copy: the one after it is half white.
-    return strip + 1 if strip else 0
+    ends = [position + 2 for position in range(reach) if shares[position] > 0.6 and shares[position] - shares[position + 2] > 0.25]
+    return max(ends, default=0)
 
 
 def _burnt_corners(smooth: _Grey) -> _Mask:
@@ -119,10 +117,10 @@ def _only_inside(mask: _Mask, frame: tuple[int, int, int, int]) -> _Mask:
 
 
 def _largest_region(mask: _Mask) -> _Mask:
-    """The largest connected region after an opening that cuts off labels and thin bridges, with its holes filled."""
+    """The largest connected region after an opening that cuts off labels, thin bridges and strips along an edge, with its holes filled."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-    # The edge of the image is no edge of the breast: without the border the opening would round the breast off there.
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 9, 9, 9, 9, cv2.BORDER_REPLICATE)
+    # Outside is nothing: without this border the opening would take a strip along the edge for the side of something large.
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 9, 9, 9, 9, cv2.BORDER_CONSTANT, value=0)
     opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[9:-9, 9:-9]
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(opened))
     if count < 2:
