@@ -41,7 +41,9 @@ def end_with_parent(stop: threading.Event) -> None:
     """Set ``stop`` when standard input, the parent's pipe, is closed; end hard where that is not heeded."""
 
     def _watch() -> None:
-        sys.stdin.buffer.read()
+        # Unbuffered: a daemon thread that waits inside a buffered stream brings the interpreter down at its end.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
         stop.set()
         time.sleep(_PATIENCE_SECONDS)
         os._exit(1)
