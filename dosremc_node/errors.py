@@ -107,6 +107,10 @@ class ScoreNotFinite(NodeError):
     """The network's output with the bank of {domain} is not a finite number: nothing is said of the study. Put another release in force, and have this bank examined."""
 
 
+class FiltersMoved(NodeError):
+    """Filters changed while a bank was trained: the result is void, because every other bank depends on the filters."""
+
+
 class DemonstrationOnly(NodeError):
     """Release {release} holds demonstration weights, and the destination {destination} is not marked as a test one. Set `purpose = "test"` for it, or put a release with clinical evidence in force."""
 
