@@ -43,23 +43,23 @@ def how_many() -> tuple[int, int]:
 
 
 def _film(exam: SimulatedExam) -> DemoStudy:
-    truth = "real film; left breast malignant, right benign (biopsy)"
-    return DemoStudy("Film exam, under a unit's headers", "film", exam.study_instance_uid, exam.manufacturer, _contents(exam), truth)
+    truth = "under a unit's headers; left breast malignant, right breast benign, both proven"
+    return DemoStudy("Real film exam", "film", exam.study_instance_uid, exam.manufacturer, _contents(exam), truth)
 
 
 def _film_as_it_is(files: Sequence[bytes]) -> Iterable[DemoStudy]:
     """The public files: every view is a secondary capture with a study, and a patient, of its own."""
     for number, content in enumerate(files, start=1):
         header = dcmread(BytesIO(content), stop_before_pixels=True)
-        title = f"Film exam as it is, file {number} of {len(files)}"
-        yield DemoStudy(title, f"film-as-is-{number}", str(header.StudyInstanceUID), "none in the header", (content,), "the same real film")
+        title = f"The same film as it is, {number} of {len(files)}"
+        yield DemoStudy(title, f"film-as-is-{number}", str(header.StudyInstanceUID), "not in the header", (content,), "a file as published")
 
 
 def _simulated(key: str, exam: SimulatedExam) -> DemoStudy:
-    truth = f"simulated; malignant lesion in the {exam.malignant.word} breast" if exam.malignant else "simulated; no malignant lesion"
+    truth = f"a malignant lesion in the {exam.malignant.word} breast" if exam.malignant else "no malignant lesion"
     lesions = {image.sop_instance_uid: image.lesion for image in exam.images if image.lesion}
     return DemoStudy(
-        f"Screening exam on {exam.manufacturer}",
+        f"Simulated exam, vendor {key}",
         f"vendor-{key.lower()}",
         exam.study_instance_uid,
         exam.manufacturer,

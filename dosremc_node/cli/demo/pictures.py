@@ -14,6 +14,8 @@ from dosremc_node.records import InputGeometry, NetworkInput, Point
 
 HEIGHT = 900
 """Of a view on the page, in pixels."""
+FLOOR = 0.1
+"""Saliency that is not worth a colour."""
 Matrix = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
@@ -71,7 +73,7 @@ def heat_map(saliency: NDArray[np.float32], network_input: NetworkInput, to_show
     enlarged = np.diag([width / saliency.shape[1], height / saliency.shape[0], 1.0])
     values = np.clip(_warped(saliency, to_shown @ _affine(network_input.geometry) @ enlarged, size), 0.0, 1.0)
     colour = cv2.applyColorMap(np.asarray(255 * values, dtype=np.uint8), cv2.COLORMAP_INFERNO)
-    return np.dstack([colour, np.asarray(190 * np.clip(values * 1.6, 0.0, 1.0), dtype=np.uint8)])
+    return np.dstack([colour, np.asarray(200 * np.clip((values - FLOOR) / (1.0 - FLOOR) * 1.5, 0.0, 1.0), dtype=np.uint8)])
 
 
 def _affine(geometry: InputGeometry) -> Matrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from dosremc_node.cli.demo.exams import DemoStudy, how_many, studies_to_send
 from dosremc_node.cli.demo.fetching import fetch_everything
-from dosremc_node.cli.demo.node import DESTINATION, DemoNode, running_node
+from dosremc_node.cli.demo.node import DESTINATION, QUIET_SECONDS, DemoNode, running_node
 from dosremc_node.cli.demo.outcomes import Outcome, outcome_of, settled
 from dosremc_node.cli.demo.page import write_page
 from dosremc_node.errors import NodeError, PeerRefused
@@ -30,11 +31,12 @@ from dosremc_node.simulation.pacs import Pacs, start_pacs
 PATIENCE_SECONDS = 300.0
 MADE_BY_US = ("node", "orthanc", "pacs", "images")
 INTERRUPTED = 130
+WIDTH_OF_A_FILE = 150
 
 
 def demo(build: Path) -> int:
     """Run the demonstration and leave what it made in ``build``. Answers the exit code: 0 where nothing was lost."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
     try:
         with _ended_by_a_signal_too():
             return _demonstrate(build, console)
@@ -58,6 +60,8 @@ def _demonstrate(build: Path, console: Console) -> int:
         fetched = fetch_everything(pacs, build / "pacs", {study.study_instance_uid: study.folder for study in studies})
         page = write_page(build, outcomes, fetched, assembled, pacs.description)
     console.print(_table(outcomes))
+    for note in _notes(outcomes):
+        console.print(f"[dim]{note}", highlight=False, soft_wrap=True)
     console.print(f"every view with its heat map, region and score: {page}", highlight=False, soft_wrap=True)
     return _verdict(outcomes, node, console)
 
@@ -128,9 +132,7 @@ def _wait(settled_now: Callable[[], int], node: DemoNode, progress: Progress, ta
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(
-        title="What came back", title_justify="left", header_style="bold", caption="R, L: right and left breast", caption_justify="left"
-    )
+    table = Table(title="What came back", title_justify="left", header_style="bold")
     for column in ("study", "manufacturer", "domain", "bank", "score per breast"):
         table.add_column(column, overflow="fold")
     for column in ("regions", "on the PACS", "ms"):
@@ -143,18 +145,25 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 def _row(outcome: Outcome) -> tuple[str, ...]:
     shown, plan = outcome.shown, outcome.plan
     bank = str(plan.bank).partition("@")[2] if shown and plan and plan.bank else "-"
-    regions = sum(len(image.findings) for image in shown.images) if shown else 0
+    regions = str(sum(len(image.findings) for image in shown.images)) if shown else "-"
     documents = f"{len(outcome.on_pacs)} of {len(outcome.reports)}"
     milliseconds = f"{outcome.milliseconds:.0f}" if outcome.milliseconds is not None else "-"
     domain = (plan.domain if plan and shown else None) or "-"
-    return outcome.study.title, outcome.study.manufacturer, domain, bank, _scores(outcome), str(regions), documents, milliseconds
+    return outcome.study.title, outcome.study.manufacturer, domain, bank, _scores(outcome), regions, documents, milliseconds
 
 
 def _scores(outcome: Outcome) -> str:
     if outcome.shown is None:
-        return f"not assessed: {outcome.reason}"
+        return "not assessed"
     breasts = sorted(outcome.shown.breasts, key=lambda breast: breast.laterality, reverse=True)
     return ", ".join(f"{each.laterality} {100 * each.probability:.1f} %{' positive' if each.positive else ''}" for each in breasts)
+
+
+def _notes(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield "on the PACS: documents that the PACS names when it is asked (C-FIND), of those that the node says it sent"
+    yield f"ms: from the last image to the last document; a study without all four views first waits {QUIET_SECONDS} s for more"
+    for reason in sorted({outcome.reason for outcome in outcomes if outcome.reported and outcome.reason}):
+        yield f"not assessed: {reason}"
 
 
 def _verdict(outcomes: Sequence[Outcome], node: DemoNode, console: Console) -> int:
