@@ -7,26 +7,59 @@ wrong and the output says what, 2 the command or a setting was wrong.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import cast
 
 import typer
+from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
-from dosremc_node.cli import demo, diagnosis, modality, models, overview, retrieval, service
-from dosremc_node.cli.common import console
 from dosremc_node.errors import NodeError, UnknownSetting, WrongSetting
 
+_FILES = {
+    "serve": "service",
+    "status": "overview",
+    "retry": "overview",
+    "reports": "overview",
+    "releases": "models",
+    "train": "models",
+    "fetch": "retrieval",
+    "send": "modality",
+    "simulate": "modality",
+    "doctor": "diagnosis",
+    "demo": "demo",
+}
+
+
+class _Commands(TyperGroup):
+    """Imports a command's file when it is typed: `status` need not wait for what only `serve` needs."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - the library's signature
+        return list(_FILES)
+
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002
+        if cmd_name not in _FILES:
+            return None
+        of_this_file = typer.Typer()
+        of_this_file.callback()(lambda: None)
+        import_module(f"{__name__}.{_FILES[cmd_name]}").register(of_this_file)
+        return cast("TyperCommand | TyperGroup", typer.main.get_group(of_this_file).commands[cmd_name])
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="dosremc-node",
     help="A DICOM node that scores mammograms with a bank of batch norm for each scanner domain. Research software: no clinical use.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for room in (service, overview, models, modality, retrieval, diagnosis, demo):
-    room.register(app)
+app.callback()(lambda: None)
 
 
 def main() -> None:
     """Run the command that was typed; an error of ours is a sentence, not a traceback."""
+    console = Console(stderr=True)
     try:
         app()
     except (WrongSetting, UnknownSetting) as error:

@@ -21,9 +21,12 @@ from dosremc_node.settings import MonitoringSettings
 
 def configure_logging(settings: MonitoringSettings, role: str) -> None:
     """Log to standard error in the configured format; ``role`` names the process on every line."""
-    structlog.contextvars.bind_contextvars(role=role)
+
+    def name_the_process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {**event, "role": role}
+
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        name_the_process,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
