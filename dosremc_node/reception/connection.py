@@ -6,7 +6,9 @@ import errno
 import socket
 from functools import partial
 
+from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.events import Event
 
 # Our P-DATA-TF PDUs are limited to 128 KiB by negotiation, an A-ASSOCIATE-RQ with every possible context is smaller.
 _LONGEST_PDU = 1 << 20
@@ -14,7 +16,7 @@ _QUICK_ACKNOWLEDGEMENT = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 
 def prepare(association: Association, idle_seconds: float) -> None:
-    """See that a silent or vanished peer cannot hold the connection for ever, and that it is read in large pieces.
+    """See that a silent or vanished peer cannot hold an accepted connection for ever, and that it is read in large pieces.
 
     pynetdicom reads 4096 bytes at a time, and however many a PDU says that it has.
     """
@@ -27,14 +29,27 @@ def prepare(association: Association, idle_seconds: float) -> None:
     association.dul.socket.recv = partial(_receive, connection)  # type: ignore[method-assign]
 
 
-def release(association: Association) -> None:
-    """Release what a closed connection still holds, now and not when the garbage collector finds it."""
-    if association.requestor.primitive is None:
-        # A port probe: the association's thread would wait for a request until the negotiation times out.
-        association.dul.to_user_queue.put(None)
-    connection = _socket_of(association)
+def close_at_end(event: Event) -> None:
+    """Handler of EVT_CONN_OPEN: the descriptor is closed with the connection.
+
+    pynetdicom leaves that to the garbage collector where the peer was the first to go.
+    """
+    connection = _socket_of(event.assoc)
     if connection is not None:
-        connection.close()
+        event.assoc.bind(evt.EVT_CONN_CLOSE, _close, [connection])
+
+
+def end_probe(event: Event) -> None:
+    """Handler of EVT_CONN_CLOSE: end the thread of a connection on which no association was ever requested.
+
+    It would wait for the request until the negotiation times out.
+    """
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)
+
+
+def _close(_: Event, connection: socket.socket) -> None:
+    connection.close()
 
 
 def _receive(connection: socket.socket, nr_bytes: int) -> bytearray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,10 +11,11 @@ from datetime import date, datetime
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
+from dosremc_node.reception.connection import close_at_end
 from dosremc_node.reception.quiet import quieten_libraries
 from dosremc_node.settings import Destination
 
@@ -115,11 +117,12 @@ def _matches(peer: Destination, association: Association, query: Dataset) -> Ite
 @contextmanager
 def _association(peer: Destination, calling_ae_title: str, abstract_syntax: UID, silence_seconds: float) -> Iterator[Association]:
     quieten_libraries()
+    _knock(peer)
     entity = AE(calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = peer.timeout_seconds
     entity.dimse_timeout = entity.network_timeout = silence_seconds
     entity.add_requested_context(abstract_syntax)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=[(evt.EVT_CONN_OPEN, close_at_end)])
     if not association.is_established:
         raise _not_established(peer, association)
     try:
@@ -130,12 +133,20 @@ def _association(peer: Destination, calling_ae_title: str, abstract_syntax: UID,
     association.release()
 
 
+def _knock(peer: Destination) -> None:
+    """Raise `PeerUnreachable` with the reason where no connection is possible: pynetdicom would not tell it."""
+    try:
+        socket.create_connection((peer.host, peer.port), timeout=peer.timeout_seconds).close()
+    except OSError as error:
+        raise _unreachable(peer, error.strerror or str(error)) from None
+
+
 def _not_established(peer: Destination, association: Association) -> PeerRefused | PeerUnreachable:
     if association.is_rejected:
         return PeerRefused(peer=peer.name, why=f"association rejected: {association.acceptor.primitive.reason_str}")  # type: ignore[union-attr]
     if association.acceptor.primitive is not None:
         return PeerRefused(peer=peer.name, why="it does not offer Study Root query and retrieve")
-    return _unreachable(peer, "no connection, or no answer to the association request")
+    return _unreachable(peer, "it does not answer the association request")
 
 
 def _unreachable(peer: Destination, why: str) -> PeerUnreachable:

@@ -17,7 +17,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dosremc_node.artifacts import ArtifactStore, clean_incoming
 from dosremc_node.reception.admission import Admission
-from dosremc_node.reception.connection import prepare, release
+from dosremc_node.reception.connection import close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import VERIFICATION, agree
 from dosremc_node.reception.quiet import quieten_libraries
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
@@ -102,10 +102,12 @@ class Receiver:
 
     def _handlers(self) -> list[EventHandlerType]:
         return [
+            (evt.EVT_CONN_OPEN, close_at_end),
             (evt.EVT_CONN_OPEN, self._connected),
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_C_STORE, self._storing.answer),
             (evt.EVT_CONN_CLOSE, _disconnected),
+            (evt.EVT_CONN_CLOSE, end_probe),
         ]
 
     def _connected(self, event: Event) -> None:
@@ -131,7 +133,6 @@ class Receiver:
 
 
 def _disconnected(event: Event) -> None:
-    """The connection is gone: drop what was half received, and release its threads and descriptor."""
+    """The connection is gone: drop what was half received."""
     if isinstance(event.assoc.dimse, SpoolingProvider):
         event.assoc.dimse.discard()
-    release(event.assoc)

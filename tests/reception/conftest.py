@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dosremc_node.artifacts import ArtifactKind, ArtifactStore, content_key, open_store
 from dosremc_node.reception import Receiver
+from dosremc_node.reception.connection import close_at_end
 from dosremc_node.records import ReceivedObject
 from dosremc_node.settings import ReceptionSettings, StorageSettings
 
@@ -114,9 +115,10 @@ def connect() -> Iterator[Connect]:
         port: int, *, calling: str = "MODALITY", called: str = AE_TITLE, offers: dict[str, list[str]] | None = None, **more: object
     ) -> Association:
         entity = AE(calling)
+        entity.acse_timeout = entity.dimse_timeout = 5
         for abstract_syntax, transfer_syntaxes in (offers or {MAMMOGRAM: [ExplicitVRLittleEndian]}).items():
             entity.add_requested_context(UID(abstract_syntax), [*transfer_syntaxes])
-        association = entity.associate("127.0.0.1", port, ae_title=called, **more)
+        association = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, close_at_end)], **more)
         opened.append(association)
         return association
 

@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import HTJ2K, UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+)
 from pynetdicom import _config
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import split_dataset
@@ -27,7 +36,7 @@ from dosremc_node.records import ReceivedObject
 
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-UNKNOWN_TO_DCMTK = (HTJ2K, "1.2.840.10008.1.2.8.1")
+UNKNOWN_TO_DCMTK = (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, "1.2.840.10008.1.2.8.1")
 
 
 def data_set_bytes(path: Path) -> bytes:
