@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 import sys
 import time
@@ -95,8 +96,12 @@ def _options(folder: Path, pacs: Pacs) -> list[str]:
 
 
 def _start(options: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own (Ctrl-C is ours to handle), ended by the kernel should we be killed."""
+    """Start it in a session of its own (Ctrl-C is ours to handle), ended by the kernel should we be killed.
+
+    Whatever settings file this shell names is not for the demonstration.
+    """
     settings = [argument for option in options for argument in ("--set", option)]
     command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "dosremc_node", "serve", *settings]
+    environment = {name: value for name, value in os.environ.items() if name != "DOSREMC_CONFIG"}
     with log.open("wb") as file:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=environment)

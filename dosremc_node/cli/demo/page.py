@@ -49,17 +49,15 @@ class ShownStudy:
     milliseconds: float | None
 
 
-def write_page(build: Path, outcomes: Sequence[Outcome], fetched: Mapping[str, Sequence[Fetched]], node: Node, pacs: str) -> Path:
-    """Write ``index.html`` and its pictures into ``build``; answers its path."""
+def write_page(build: Path, outcomes: Sequence[Outcome], fetched: Mapping[str, Sequence[Fetched]], node: Node, pacs: str) -> None:
+    """Write ``index.html`` and its pictures into ``build``."""
     (build / "images").mkdir(parents=True, exist_ok=True)
     studies = [_study(outcome, fetched[outcome.study.study_instance_uid], node, build) for outcome in outcomes]
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     )
     release = node.release_in_force().release
-    page = build / "index.html"
-    page.write_text(template.render(studies=studies, pacs=pacs, release=release, made=datetime.now()), encoding="utf-8")
-    return page
+    (build / "index.html").write_text(template.render(studies=studies, pacs=pacs, release=release, made=datetime.now()), encoding="utf-8")
 
 
 def _study(outcome: Outcome, fetched: Sequence[Fetched], node: Node, build: Path) -> ShownStudy:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from dosremc_node.cli.demo.outcomes import Outcome, outcome_of, settled
 from dosremc_node.cli.demo.page import write_page
 from dosremc_node.errors import NodeError, PeerRefused
 from dosremc_node.ledger import Ledger
-from dosremc_node.node import open_node
+from dosremc_node.node import Node, open_node
 from dosremc_node.simulation import Sent, send
 from dosremc_node.simulation.pacs import Pacs, start_pacs
 
@@ -50,20 +50,29 @@ def demo(build: Path) -> int:
 
 def _demonstrate(build: Path, console: Console) -> int:
     _clear(build)
-    with start_pacs(build / "orthanc") as pacs, running_node(build / "node", pacs) as node:
-        pacs.knows(node.settings.node.ae_title, node.settings.reception.port)
+    console.print("starting a PACS and the node")
+    with start_pacs(build / "orthanc") as pacs, running_node(build / "node", pacs) as running:
+        pacs.knows(running.settings.node.ae_title, running.settings.reception.port)
         console.print(f"PACS: {pacs.description}, AE title {pacs.ae_title}, {pacs.host}:{pacs.port}", highlight=False)
-        console.print(f"node: AE title {node.settings.node.ae_title}, 127.0.0.1:{node.settings.reception.port}", highlight=False)
-        studies = _play_the_modality(pacs, node, console)
-        assembled = open_node(node.settings)
-        outcomes = [outcome_of(study, assembled, node.settings.destination(DESTINATION)) for study in studies]
-        fetched = fetch_everything(pacs, build / "pacs", {study.study_instance_uid: study.folder for study in studies})
-        page = write_page(build, outcomes, fetched, assembled, pacs.description)
+        console.print(f"node: AE title {running.settings.node.ae_title}, 127.0.0.1:{running.settings.reception.port}", highlight=False)
+        node = open_node(running.settings)
+        with closing(node.ledger):
+            studies = _play_the_modality(pacs, running, node.ledger, console)
+            outcomes = _come_back(build, studies, pacs, node, console)
     console.print(_table(outcomes))
     for note in _notes(outcomes):
         console.print(f"[dim]{note}", highlight=False, soft_wrap=True)
-    console.print(f"every view with its heat map, region and score: {page}", highlight=False, soft_wrap=True)
-    return _verdict(outcomes, node, console)
+    console.print(f"every view with its heat map, region and score: {build / 'index.html'}", highlight=False, soft_wrap=True)
+    return _verdict(outcomes, running, console)
+
+
+def _come_back(build: Path, studies: Sequence[DemoStudy], pacs: Pacs, node: Node, console: Console) -> list[Outcome]:
+    """Ask the PACS what it has of each study, fetch everything back, and make the page of it."""
+    console.print("asking the PACS what it has, and fetching everything back")
+    outcomes = [outcome_of(study, node, node.settings.destination(DESTINATION)) for study in studies]
+    fetched = fetch_everything(pacs, build / "pacs", {study.study_instance_uid: study.folder for study in studies})
+    write_page(build, outcomes, fetched, node, pacs.description)
+    return outcomes
 
 
 def _clear(build: Path) -> None:
@@ -90,7 +99,7 @@ def _ended_by_a_signal_too() -> Iterator[None]:
 # --- Sending and waiting ----------------------------------------------------------------------------------------------
 
 
-def _play_the_modality(pacs: Pacs, node: DemoNode, console: Console) -> list[DemoStudy]:
+def _play_the_modality(pacs: Pacs, node: DemoNode, ledger: Ledger, console: Console) -> list[DemoStudy]:
     """Send every study to the PACS and to the node, as a unit would, and wait until the node is done with all of them."""
     columns = (TextColumn("{task.description:18}"), BarColumn(bar_width=40), MofNCompleteColumn(), TimeElapsedColumn())
     how_many_studies, how_many_images = how_many()
@@ -98,7 +107,6 @@ def _play_the_modality(pacs: Pacs, node: DemoNode, console: Console) -> list[Dem
     with Progress(*columns, console=console) as progress:
         images = progress.add_task("images sent", total=how_many_images)
         reports = progress.add_task("studies reported", total=how_many_studies)
-        ledger = Ledger(node.settings.database.url)
         for study in studies_to_send():
             studies.append(study)
             _send(study, pacs, node, partial(progress.advance, images))
