@@ -5,7 +5,7 @@ It gives a backbone whose filters never move and a bank for each domain, and tra
 
 from dosremc_node.network.banks import Bank, bank_of, filters_digest, freeze_filters, put_bank
 from dosremc_node.network.demonstration import Recipe, train_demonstration
-from dosremc_node.network.export import export_backbone
+from dosremc_node.network.export import export_backbone, import_backbone
 from dosremc_node.network.model import SaliencyNetwork
 from dosremc_node.network.training import adapt_statistics, train_bank, train_filters
 
@@ -18,6 +18,7 @@ __all__ = [
     "export_backbone",
     "filters_digest",
     "freeze_filters",
+    "import_backbone",
     "put_bank",
     "train_bank",
     "train_demonstration",

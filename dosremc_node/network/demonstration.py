@@ -14,13 +14,13 @@ import torch
 from pydantic import JsonValue
 
 from dosremc_node.imaging import DEFAULT_SPEC
-from dosremc_node.network.banks import Bank, bank_of, put_bank
+from dosremc_node.network.banks import bank_of, put_bank
 from dosremc_node.network.examples import Breast, Examples, simulate_examples
 from dosremc_node.network.export import export_backbone
 from dosremc_node.network.figures import Values, auc, per_breast, platt, sigmoid, threshold_at_specificity
 from dosremc_node.network.model import SaliencyNetwork
 from dosremc_node.network.training import adapt_statistics, logits, train_bank, train_filters
-from dosremc_node.records import Domain, OperatingPoint, PreprocessingSpec, Release
+from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import ReleaseFacts, write_release
 from dosremc_node.settings import SHIPPED_RELEASE
 from dosremc_node.simulation import SIMULATION_VERSION, VENDORS, simulation_sha256
@@ -38,20 +38,24 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How much is simulated and how long is trained. Counts are images, two of each breast."""
+    """How much is simulated and how long is trained. Counts are images, two of each breast; ``bank_images`` are those from which
+    a further vendor's bank learns, which needs fewer than filters do.
+    """
 
     images_per_vendor: int = 2400
-    validation_images: int = 600
-    test_images: int = 600
+    bank_images: int = 1200
+    validation_images: int = 400
+    test_images: int = 400
     epochs: int = 14
     seed: int = 1
     processes: int = 2
 
-    def count(self, split: str) -> int:
-        return {"training": self.images_per_vendor, "validation": self.validation_images, "test": self.test_images}[split]
+    def count(self, vendor: str, split: str) -> int:
+        training = self.images_per_vendor if vendor == SOURCE else min(self.bank_images, self.images_per_vendor)
+        return {"training": training, "validation": self.validation_images, "test": self.test_images}[split]
 
 
-def train_demonstration(out: Path, recipe: Recipe = Recipe(), progress: Progress = lambda _what, _share: None) -> Release:  # noqa: B008 - frozen
+def train_demonstration(out: Path, recipe: Recipe = Recipe(), progress: Progress = lambda _what, _share: None) -> Release:
     """Simulate, train, and write the release below ``out``; ``progress`` hears what is being done and which share of it is done.
 
     Raises `ReleaseExists` where ``out`` has a demonstration release already.
@@ -63,12 +67,19 @@ def train_demonstration(out: Path, recipe: Recipe = Recipe(), progress: Progress
 def release_from(examples: dict[tuple[str, str], Examples], out: Path, recipe: Recipe, progress: Progress) -> Release:
     """Train on ``examples`` (by vendor and split) and write the release."""
     torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.processes)
     network = SaliencyNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train_filters(
-        network, examples[SOURCE, "training"], epochs=recipe.epochs, seed=recipe.seed, progress=lambda share: progress("filters on A", share)
+        network,
+        examples[SOURCE, "training"],
+        epochs=recipe.epochs,
+        seed=recipe.seed,
+        progress=lambda share: progress("filters on A", share),
     )
     source = bank_of(network)
-    banks, points, figures = {Domain(domain_of(SOURCE)): source}, {}, {}
+    banks = {Domain(domain_of(SOURCE)): source}
+    points: dict[str, OperatingPoint] = {}
+    figures: dict[str, JsonValue] = {}
     for vendor in VENDORS:
         domain, report = Domain(domain_of(vendor)), _Report(network, examples[vendor, "test"])
         put_bank(network, source, domain)
@@ -123,7 +134,7 @@ def _train_bank(  # noqa: PLR0917
 
 def _simulate(vendor: str, split: str, recipe: Recipe, progress: Progress) -> Examples:
     first = recipe.seed * 10_000_000 + 1_000_000 * list(VENDORS).index(vendor) + 200_000 * SPLITS.index(split)
-    breasts = [Breast(first + index, vendor, None) for index in range(recipe.count(split) // 2)]
+    breasts = [Breast(first + index, vendor, None) for index in range(recipe.count(vendor, split) // 2)]
     return simulate_examples(
         breasts, SPEC, processes=recipe.processes, progress=lambda share: progress(f"simulating {vendor} {split}", share)
     )
@@ -137,10 +148,15 @@ def _facts(recipe: Recipe, points: dict[str, OperatingPoint], figures: dict[str,
         approver="none: made by the training command",
         demonstration=True,
         statement=STATEMENT,
-        cohort={"images": "simulated", "training_images_per_vendor": recipe.images_per_vendor, "malignant_share": 0.5},
+        cohort={
+            "images": "simulated",
+            "filters_from": domain_of(SOURCE),
+            "training_images": {domain_of(vendor): recipe.count(vendor, "training") for vendor in VENDORS},
+            "malignant_share": 0.5,
+        },
         metrics=figures,
         provenance={
-            "command": f"dosremc-node train demonstration --images {recipe.images_per_vendor} --epochs {recipe.epochs} --seed {recipe.seed}",
+            "command": f"dosremc-node train demonstration --images-per-vendor {recipe.images_per_vendor} --epochs {recipe.epochs} --seed {recipe.seed}",
             "simulation_version": SIMULATION_VERSION,
             "simulation_sha256": simulation_sha256(),
             "torch": torch.__version__,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from io import BytesIO
+from pathlib import Path
 
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from dosremc_node.network.banks import bank_of
+from dosremc_node.network.model import SaliencyNetwork
 from dosremc_node.records import PreprocessingSpec
 
 OPSET = 17
@@ -34,21 +37,32 @@ def export_backbone(network: nn.Module, spec: PreprocessingSpec) -> bytes:
     train, because either would merge batch norm into filters and leave nothing to exchange.
     """
     network.eval()
-    buffer = BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder) / "backbone.onnx"
         # The legacy exporter announces its own retirement at every call; its successor folds batch norm at export.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            _Served(network), (torch.zeros(1, 1, spec.height, spec.width),), buffer,
+            _Served(network), (torch.zeros(1, 1, spec.height, spec.width),), path,
             input_names=["image"], output_names=["logit", "saliency"], opset_version=OPSET, dynamo=False,
             training=torch.onnx.TrainingMode.EVAL, do_constant_folding=False, keep_initializers_as_inputs=False,
         )  # fmt: skip
-    graph = onnx.load_model_from_string(buffer.getvalue())
+        graph = onnx.load_model(path)
     _share_nothing(graph)
     _drop_prefix(graph, "network.")
     _check_names(graph, network)
     onnx.checker.check_model(graph)
     return bytes(graph.SerializeToString())
+
+
+def import_backbone(backbone: bytes) -> SaliencyNetwork:
+    """The network of a serialised graph, with the filters and the bank that it holds: where adaptation starts from."""
+    graph = onnx.load_model_from_string(backbone).graph
+    values = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    widths = [values[name].shape[0] for name in ("stem.weight", "stages.0.conv1.weight", "stages.2.conv1.weight", "stages.4.conv1.weight")]
+    network = SaliencyNetwork((widths[0], widths[1], widths[2], widths[3]))
+    counters = {name for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    network.load_state_dict({name: values[name] for name in network.state_dict().keys() - counters}, strict=False)
+    return network.eval()
 
 
 def _share_nothing(model: onnx.ModelProto) -> None:
@@ -78,4 +92,4 @@ def _check_names(model: onnx.ModelProto, network: nn.Module) -> None:
     """Every entry of the bank must be an initializer of its own: a folded or renamed one could never be exchanged."""
     missing = bank_of(network).keys() - {tensor.name for tensor in model.graph.initializer}
     if missing:
-        raise RuntimeError(f"the exporter renamed or folded {sorted(missing)[0]}")
+        raise RuntimeError(f"the exporter renamed or folded {min(missing)}")

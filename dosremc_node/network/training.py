@@ -109,7 +109,7 @@ def _fit(  # noqa: PLR0917 - one private loop for both kinds of training
     random = np.random.default_rng(seed)
     for step, chosen in enumerate(_shuffled(len(examples), epochs, random), start=1):
         optimiser.zero_grad()
-        loss(network, *_augmented(examples, chosen, random)).backward()
+        torch.autograd.backward(loss(network, *_augmented(examples, chosen, random)))
         optimiser.step()
         schedule.step()
         progress(step / steps)

@@ -74,7 +74,7 @@ def _oval(x_mm: Field, y_mm: Field, lesion: Lesion, pitch_mm: float) -> Field:
     angle, ratio = random.uniform(0, np.pi), random.uniform(0.62, 0.92)
     along = x_mm * np.cos(angle) + y_mm * np.sin(angle)
     across = (y_mm * np.cos(angle) - x_mm * np.sin(angle)) / ratio
-    return np.asarray(0.28 * _blob(along, across, lesion.radius_mm, wobble=0.03, softness=0.08, random=random), np.float32)
+    return np.asarray(0.20 * _blob(along, across, lesion.radius_mm, wobble=0.03, softness=0.08, random=random), np.float32)
 
 
 def _cluster(x_mm: Field, y_mm: Field, lesion: Lesion, pitch_mm: float) -> Field:
@@ -86,7 +86,7 @@ def _cluster(x_mm: Field, y_mm: Field, lesion: Lesion, pitch_mm: float) -> Field
         size = random.uniform(0.2, 0.6)
         width = _seen_width(size, pitch_mm)
         squared = (x_mm - np.float32(at[0])) ** 2 + (y_mm - np.float32(at[1])) ** 2
-        total += np.float32(random.uniform(0.5, 1.2) * (size / width) ** 2) * np.exp(-squared / (2 * width**2))
+        total += np.float32(random.uniform(0.28, 0.65) * (size / width) ** 2) * np.exp(-squared / (2 * width**2))
     return np.asarray(total, np.float32)
 
 

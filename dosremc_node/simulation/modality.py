@@ -60,6 +60,8 @@ def _association(contexts: set[tuple[str, str]], host: str, port: int, called: s
     association = entity.associate(host, port, ae_title=called, max_pdu=MAXIMUM_PDU)
     if association.is_rejected:
         raise PeerRefused(peer=called, why="the association was rejected; check the called and calling AE titles")
+    if association.rejected_contexts and not association.is_established:
+        raise PeerRefused(peer=called, why="it accepts none of the kinds of object, or of their transfer syntaxes")
     if not association.is_established:
         raise PeerUnreachable(peer=called, host=host, port=port, ae_title=called, why="no association was established")
     try:

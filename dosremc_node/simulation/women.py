@@ -16,12 +16,12 @@ THICKNESS_BY_DENSITY = ((0.05, 60.0), (0.15, 55.0), (0.34, 45.0), (0.60, 35.0))
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What varies between women. ``conspicuity`` multiplies what a malignant lesion adds to the attenuation: it sets how
+    """What varies between women. ``conspicuity`` multiplies what a lesion adds to the attenuation: it sets how
     hard the task is. ``cluster_share`` of the malignant lesions are clusters; ``benign_share`` of all breasts hold an oval.
     """
 
-    conspicuity: tuple[float, float] = (0.75, 1.35)
-    radius_mm: tuple[float, float] = (4.0, 9.0)
+    conspicuity: tuple[float, float] = (1.2, 2.3)
+    radius_mm: tuple[float, float] = (4.5, 9.5)
     cluster_share: float = 0.2
     benign_share: float = 0.35
 
