@@ -37,20 +37,14 @@ _SMALLEST_SOLIDITY = 0.6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """``mask`` is the breast on the small copy; ``frame`` (left, top, right, bottom) is what remains there inside a film's white frame."""
+    """``mask`` is the breast on the small copy.
+
+    ``contacts`` is how many pixels of the left, top, right and bottom edge it touches; where a film's frame or a burnt area lies before
+    the edge, that counts as the edge.
+    """
 
     mask: _Mask
-    frame: tuple[int, int, int, int]
-
-    @property
-    def contacts(self) -> tuple[int, int, int, int]:
-        """How many pixels of the frame's left, top, right and bottom edge the breast touches, or nearly: a burnt strip may lie between."""
-        left, top, right, bottom = self.frame
-        inside = self.mask[top:bottom, left:right]
-        near = max(2, round(_NEAR * max(self.mask.shape)))
-        edges = (inside[:, :near].any(axis=1), inside[:near].any(axis=0), inside[:, -near:].any(axis=1), inside[-near:].any(axis=0))
-        counts = [int(edge.sum()) for edge in edges]
-        return (counts[0], counts[1], counts[2], counts[3])
+    contacts: tuple[int, int, int, int]
 
 
 def find_breast(grey: _Grey) -> Outline:
@@ -59,11 +53,10 @@ def find_breast(grey: _Grey) -> Outline:
     if float(smooth.max()) - float(smooth.min()) < 0.02:
         raise NotAMammogram(why="it is blank")
     bright = _above_air(smooth)
-    frame = _inside_frame(bright)
-    candidates = _only_inside(bright & ~_burnt_corners(smooth), frame)
-    mask = _largest_region(candidates)
-    outline = Outline(mask, frame)
-    _check(outline)
+    outside = _burnt_corners(grey, smooth, bright) | ~_inside_frame(bright)
+    mask = _largest_region(bright & ~outside)
+    outline = Outline(mask, _contacts(mask, outside))
+    _check(outline, ~outside)
     return outline
 
 
@@ -83,11 +76,13 @@ def _above_air(smooth: _Grey) -> _Mask:
     return np.asarray(levels > middle + max(0.5 * (threshold - middle), min(6.0 * noise, threshold - middle)))
 
 
-def _inside_frame(bright: _Mask) -> tuple[int, int, int, int]:
-    """The box inside a film's frame: edge strips that are bright nearly all along, and end where something darker begins."""
+def _inside_frame(bright: _Mask) -> _Mask:
+    """What lies inside a film's frame: edge strips that are bright nearly all along, and end where something darker begins."""
     rows, columns = bright.shape
     across, along = bright.mean(axis=0), bright.mean(axis=1)
-    return (_strip(across), _strip(along), columns - _strip(across[::-1]), rows - _strip(along[::-1]))
+    inside = np.zeros_like(bright)
+    inside[_strip(along) : rows - _strip(along[::-1]), _strip(across) : columns - _strip(across[::-1])] = True
+    return inside
 
 
 def _strip(shares: NDArray[np.floating]) -> int:
@@ -100,20 +95,18 @@ def _strip(shares: NDArray[np.floating]) -> int:
     return max(ends, default=0)
 
 
-def _burnt_corners(smooth: _Grey) -> _Mask:
-    """Saturated areas that touch a corner: light leaks and unexposed film. The pectoral muscle has texture, an implant touches no corner."""
-    white = (smooth >= _SATURATED * float(smooth.max())).astype(np.uint8)
-    _, labels = cv2.connectedComponents(white)
+def _burnt_corners(grey: _Grey, smooth: _Grey, bright: _Mask) -> _Mask:
+    """Saturated or perfectly even bright areas that touch a corner: light leaks, unexposed film, padding that the header does not declare.
+
+    The pectoral muscle has texture, and an implant touches no corner.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    even = cv2.dilate(grey, kernel) == cv2.erode(grey, kernel)
+    white = (smooth >= _SATURATED * float(smooth.max())) | (even & bright)
+    _, labels = cv2.connectedComponents(white.astype(np.uint8))
     corners = {int(labels[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
     burnt = np.isin(labels, list(corners)).astype(np.uint8)
     return np.asarray(cv2.dilate(burnt, np.ones((7, 7), np.uint8)), dtype=np.bool_)
-
-
-def _only_inside(mask: _Mask, frame: tuple[int, int, int, int]) -> _Mask:
-    left, top, right, bottom = frame
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = mask[top:bottom, left:right]
-    return inside
 
 
 def _largest_region(mask: _Mask) -> _Mask:
@@ -131,16 +124,32 @@ def _largest_region(mask: _Mask) -> _Mask:
     return np.asarray(cv2.drawContours(np.zeros_like(region), contours, -1, 1, cv2.FILLED), dtype=np.bool_)
 
 
-def _check(outline: Outline) -> None:
+def _contacts(mask: _Mask, outside: _Mask) -> tuple[int, int, int, int]:
+    near = max(2, round(_NEAR * max(mask.shape)))
+    return (
+        _contact(mask, outside, near),
+        _contact(mask.T, outside.T, near),
+        _contact(mask[:, ::-1], outside[:, ::-1], near),
+        _contact(mask.T[:, ::-1], outside.T[:, ::-1], near),
+    )
+
+
+def _contact(mask: _Mask, outside: _Mask, near: int) -> int:
+    """In how many rows the mask comes as near as that to what is outside on its left."""
+    columns = np.arange(mask.shape[1])
+    last_outside = np.maximum.accumulate(np.where(outside, columns, -1), axis=1)
+    return int((mask & (columns - last_outside <= near)).any(axis=1).sum())
+
+
+def _check(outline: Outline, inside: _Mask) -> None:
     """Refuse what has no breast's shape: too small, all over the image, touching no edge, or ragged as text is."""
-    left, top, right, bottom = outline.frame
-    share = float(outline.mask[top:bottom, left:right].mean())
+    share = float(outline.mask[inside].mean())
     if share < _SMALLEST_SHARE:
         raise NotAMammogram(why="its largest bright region is too small")
     if share > _LARGEST_SHARE:
         raise NotAMammogram(why="there is no air around the breast, as in a scout or a cut-out")
-    lengths = (bottom - top, right - left, bottom - top, right - left)
-    if all(contact < _SMALLEST_CONTACT * length for contact, length in zip(outline.contacts, lengths, strict=True)):
+    heights_and_widths = inside.shape * 2
+    if all(contact < _SMALLEST_CONTACT * length for contact, length in zip(outline.contacts, heights_and_widths, strict=True)):
         raise NotAMammogram(why="its largest bright region touches no edge, as a chest wall would")
     if _solidity(outline.mask) < _SMALLEST_SOLIDITY:
         raise NotAMammogram(why="its largest bright region is too ragged")

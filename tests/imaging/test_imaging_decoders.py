@@ -192,6 +192,21 @@ def test_a_truncated_stream_is_refused(syntax: uid.UID, share: float, make_file:
         stored_values(dataset)
 
 
+@pytest.mark.parametrize("syntax", [uid.JPEGLosslessSV1, uid.JPEGLossless])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_a_truncated_jpeg_is_refused(syntax: uid.UID, share: float, make_file: Any, breast: Any, dcmtk: Any) -> None:
+    """JPEG decoders fill up what is missing with grey: a stream without its end is refused before they can."""
+    plain = make_file(breast(120, 90))
+    program, options = CODECS[syntax]
+    coded = plain.with_suffix(".coded")
+    assert dcmtk(program, *options, plain, coded)
+    dataset = read(coded)
+    frame = pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)]])
+    with pytest.raises(UndecodableImage, match="cut off"):
+        stored_values(dataset)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_are_decoded_or_refused(data: st.DataObject, tmp_path: Path, make_file: Any, breast: Any) -> None:

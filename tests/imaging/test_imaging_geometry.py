@@ -69,8 +69,9 @@ def test_the_aspect_is_kept(placed: tuple[tuple[int, int], Placement]) -> None:
     scale = min(placement.height / height, placement.width / width)
     assert abs(placement.content_width - width * scale) <= 1
     assert abs(placement.content_height - height * scale) <= 1
+    below = placement.height - placement.above - placement.content_height
     assert placement.above >= 0
-    assert placement.above + placement.content_height <= placement.height
+    assert 0 <= below - placement.above <= 1  # centred from top to bottom
     assert placement.content_width <= placement.width
 
 

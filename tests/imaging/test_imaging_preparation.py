@@ -97,6 +97,18 @@ def test_bright_padding_and_inversion_change_nothing(make_file: Any, breast: Any
     np.testing.assert_allclose(padded.pixels[both], plain.pixels[both], atol=0.1)
 
 
+@pytest.mark.parametrize("edge", ["left", "top", "right"])
+def test_padding_that_the_header_does_not_declare(edge: str, make_file: Any, breast: Any) -> None:
+    """An even bright border of padding that no element announces is not taken for the breast."""
+    pixels = np.ascontiguousarray(breast()[100:])
+    plain = prepare(make_file(pixels), DEFAULT_SPEC, Laterality.LEFT)
+    width = ((0, 0), (120, 0)) if edge == "left" else ((120, 0), (0, 0)) if edge == "top" else ((0, 0), (0, 120))
+    padded = prepare(make_file(np.pad(pixels, width, constant_values=3100)), DEFAULT_SPEC, Laterality.LEFT)
+    assert padded.breast.sum() == pytest.approx(plain.breast.sum(), rel=0.06)
+    assert padded.geometry.to_image((0.0, 192.0))[0] >= (100 if edge == "left" else 0)
+    _looks_right(padded)
+
+
 @pytest.mark.parametrize("turn", ["mirror", "rotate", "upend", "transpose"])
 def test_the_same_breast_lies_the_same_way(turn: str, make_file: Any, breast: Any) -> None:
     """Mirrored, rotated by 180 degrees, upside down or on its side, a breast gives nearly the same network input."""
@@ -124,6 +136,18 @@ def test_the_outline_holds_the_breast_and_little_else(make_file: Any, breast: An
     stored_row = np.clip(geometry.d * column + geometry.e * row + geometry.f, 0, 799).astype(int)
     tissue = cv2.blur((pixels > 60).astype(np.float32), (9, 9))[stored_row, stored_column] > 0.5
     assert (made.breast & tissue).sum() / (made.breast | tissue).sum() > 0.95
+
+
+def test_the_frame_of_a_film_is_left_out(make_file: Any, breast: Any) -> None:
+    """Light strips along the edges of a film, one of them touching the breast, are not taken for tissue."""
+    pixels = np.ascontiguousarray(breast()[170:])  # the breast reaches the upper edge
+    pixels[:36], pixels[-36:] = 1800, 1800
+    made = prepare(make_file(pixels), DEFAULT_SPEC, Laterality.LEFT)
+    _looks_right(made)
+    for point in ((20.0, 10.0), (450.0, 15.0), (300.0, 620.0)):
+        x, y = made.geometry.to_network(point)
+        inside = 0 <= x < 192 and 0 <= y < 384
+        assert not (inside and made.breast[int(y), int(x)])
 
 
 def test_labels_and_text_are_left_out(make_file: Any, breast: Any) -> None:

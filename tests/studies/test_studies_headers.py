@@ -158,6 +158,7 @@ def test_a_real_unit(shared_data: Path) -> None:
         ({"SOPClassUID": uid.BreastTomosynthesisImageStorage}, NotAssessedReason.TOMOSYNTHESIS),
         ({"SOPClassUID": uid.BreastProjectionXRayImageStorageForPresentation}, NotAssessedReason.TOMOSYNTHESIS),
         ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}, NotAssessedReason.SYNTHETIC),
+        ({"ImageType": ["DERIVED", "PRIMARY", "GENERATED_2D"]}, NotAssessedReason.SYNTHETIC),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "TOMO_PROJ", "RIGHT"]}, NotAssessedReason.TOMOSYNTHESIS),
         ({"NumberOfFrames": 5}, NotAssessedReason.MULTI_FRAME),
         ({"ViewCode": "127457009"}, NotAssessedReason.SPECIMEN),
