@@ -72,7 +72,8 @@ def heat_map(saliency: NDArray[np.float32], network_input: NetworkInput, to_show
     height, width = network_input.pixels.shape
     enlarged = np.diag([width / saliency.shape[1], height / saliency.shape[0], 1.0])
     values = np.clip(_warped(saliency, to_shown @ _affine(network_input.geometry) @ enlarged, size), 0.0, 1.0)
-    colour = cv2.applyColorMap(np.asarray(255 * values, dtype=np.uint8), cv2.COLORMAP_INFERNO)
+    # From the middle of the colour table on: its dark end would darken the breast instead of lighting it up.
+    colour = cv2.applyColorMap(np.asarray(255 * (0.4 + 0.6 * values), dtype=np.uint8), cv2.COLORMAP_INFERNO)
     return np.dstack([colour, np.asarray(200 * np.clip((values - FLOOR) / (1.0 - FLOOR) * 1.5, 0.0, 1.0), dtype=np.uint8)])
 
 
