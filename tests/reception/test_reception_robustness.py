@@ -127,6 +127,19 @@ def test_a_sender_that_breaks_off_leaves_no_file(
     assert node.received == []
 
 
+def test_senders_that_abort_and_vanish_leave_no_descriptor(
+    listen: Callable, connect: Callable, association_threads: Callable, wait_until: Callable
+) -> None:
+    """An A-ABORT followed by a reset at once does not leave the socket to the garbage collector."""
+    node = listen()
+    with no_leaks(association_threads, wait_until):
+        for _ in range(10):
+            connection = connect(node.port).dul.socket.socket
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LONG_AGO)
+            connection.sendall(b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+            connection.close()
+
+
 def test_a_silent_sender_is_dropped_while_others_are_served(
     listen: Callable, connect: Callable, association_threads: Callable, wait_until: Callable, mammogram: Callable[..., Dataset]
 ) -> None:
