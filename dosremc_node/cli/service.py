@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from enum import StrEnum
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -16,22 +16,14 @@ import typer
 
 from dosremc_node.cli.common import ConfigOption, SetOption, read_settings
 from dosremc_node.delivery import refuse_clinical_use
-from dosremc_node.engine import Engine, executor_slot
 from dosremc_node.monitoring import ProbeServer, configure_logging
 from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.probes import Readiness
 from dosremc_node.node import Node, open_node
-from dosremc_node.reception import Receiver
 from dosremc_node.settings import Settings
-from dosremc_node.supervision import WRONG_SETTINGS, Supervisor, end_with_parent, stop_on_signal
-from dosremc_node.sweeper import ASSESS, COMPARE, DELIVER, Sweeper
-from dosremc_node.workflow import Journey, receive
+from dosremc_node.supervision import Supervisor, end_with_parent, stop_on_signal
 
 log = structlog.get_logger(__name__)
-
-_DELIVERIES_AT_ONCE = 16
-_SPARE_THREADS = 8
-_SECONDS_TO_FINISH = 20
 
 
 class Role(StrEnum):
@@ -67,12 +59,11 @@ def serve(
         release=release.release_id,
         destinations=[each.name for each in settings.destinations],
     )
-    run: dict[Role, Callable[[Node, threading.Event], int]] = {
-        Role.RECEIVER: _receive,
-        Role.WORKER: _work,
-        Role.ALL: partial(_supervise, arguments=_again(config, options)),
-    }
-    raise typer.Exit(run[role](node, stop))
+    if role is Role.ALL:
+        raise typer.Exit(_supervise(node, stop, _again(config, options)))
+    # Imported here because the supervisor needs nothing of what its children need: it is up, and has them up, sooner.
+    work = import_module(f"dosremc_node.cli.{role}").run
+    raise typer.Exit(work(node, stop))
 
 
 def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:
@@ -107,30 +98,3 @@ def _why_no_reception(settings: Settings) -> str | None:
             return None
     except OSError:
         return "nothing listens on the DICOM port yet"
-
-
-def _receive(node: Node, stop: threading.Event) -> int:
-    settings = node.settings
-    receiver = Receiver(settings.reception, settings.node.ae_title, node.store, partial(receive, node))
-    try:
-        receiver.start()
-    except OSError as error:
-        log.error("cannot_listen", host=settings.reception.host, port=settings.reception.port, reason=error.strerror)  # noqa: TRY400
-        return WRONG_SETTINGS
-    stop.wait()
-    receiver.stop()
-    return 0
-
-
-def _work(node: Node, stop: threading.Event) -> int:
-    settings = node.settings
-    with executor_slot(settings.storage.folder / "executors") as executor:
-        studies_at_once = settings.worker.concurrent_studies
-        engine = Engine(settings.database.engine_url, executor, threads=studies_at_once + _DELIVERIES_AT_ONCE + _SPARE_THREADS)
-        journey = Journey(node)
-        journey.warm_up()
-        engine.launch({ASSESS: studies_at_once, COMPARE: 1}, one_at_a_time_per_key={DELIVER: _DELIVERIES_AT_ONCE})
-        log.info("worker_started", executor=executor)
-        Sweeper(journey, engine).run(stop)
-        engine.stop(_SECONDS_TO_FINISH)
-    return 0

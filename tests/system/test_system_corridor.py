@@ -181,7 +181,7 @@ def test_a_pacs_that_routes_everything_to_the_node_makes_no_loop(start_node: Sta
 def test_an_unknown_scanner_is_scored_in_the_shadow_and_nothing_is_shown(stand_in_pacs: StandInPacs, start_node: StartNode) -> None:
     """Promise 8: the film exam as it is names no known scanner; its reports hold no score, the ledger does."""
     node = start_node(stand_in_pacs)
-    send_to(node, [Path(each) for each in film_exam_as_is()[:1]])
+    send_to(node, film_exam_as_is()[:1])
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
     (report,) = reports_on(stand_in_pacs)
     assert not [item for item in all_items(report) if "MeasuredValueSequence" in item]

@@ -1,0 +1,29 @@
+"""The receiver's process: it takes images in."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import structlog
+
+from dosremc_node.node import Node
+from dosremc_node.reception import Receiver
+from dosremc_node.supervision import WRONG_SETTINGS
+from dosremc_node.workflow import receive
+
+log = structlog.get_logger(__name__)
+
+
+def run(node: Node, stop: threading.Event) -> int:
+    """Listen until ``stop`` is set; answers the exit status."""
+    settings = node.settings
+    receiver = Receiver(settings.reception, settings.node.ae_title, node.store, partial(receive, node))
+    try:
+        receiver.start()
+    except OSError as error:
+        log.error("cannot_listen", host=settings.reception.host, port=settings.reception.port, reason=error.strerror)  # noqa: TRY400
+        return WRONG_SETTINGS
+    stop.wait()
+    receiver.stop()
+    return 0
