@@ -10,11 +10,12 @@ left pixel, so that the centre of that pixel is 0.5,0.5 (DICOM PS3.3 C.18.6.1.2)
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
-from typing import NewType, TypeVar
+from typing import Any, NewType, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ Point = tuple[float, float]
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     # Built once for each kind: building one takes a hundred times as long as using it.
     return TypeAdapter(kind)
 
@@ -43,7 +44,8 @@ def to_json(value: object) -> str:
 
 def from_json(kind: type[T], text: str) -> T:
     """Decode a record of type ``kind`` from JSON text; raises ``pydantic.ValidationError`` where the text does not fit."""
-    return _adapter(kind).validate_json(text)
+    value: T = _adapter(kind).validate_json(text)
+    return value
 
 
 # --- What an image is -------------------------------------------------------------------------------------------------
