@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +95,7 @@ class Receiver:
     def _entity(self) -> AE:
         entity = AE(self._ae_title)
         entity.maximum_pdu_size = MAXIMUM_PDU
+        entity.maximum_associations = sys.maxsize  # `Admission` counts: pynetdicom would count port probes too
         entity.acse_timeout = NEGOTIATION_SECONDS
         entity.network_timeout = self._settings.idle_timeout_seconds
         entity.implementation_class_uid = IMPLEMENTATION_UID

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,13 @@ def test_the_limit_of_associations_holds_and_is_transient(listen: Callable, conn
     wait_until(lambda: connect(node.port).is_established)
 
 
+def test_as_many_associations_as_the_settings_allow(listen: Callable, connect: Callable) -> None:
+    """Up to the limit of the settings everybody is let in at once."""
+    node = listen(max_associations=15)
+    opened = [connect(node.port) for _ in range(15)]
+    assert all(association.is_established for association in opened)
+
+
 def test_rejected_callers_take_no_place(listen: Callable, connect: Callable) -> None:
     """However many strangers are turned away, the peers find room."""
     node = listen(max_associations=1, peers=(Peer(ae_title="UNIT1"),))
@@ -105,7 +113,9 @@ def test_peers_are_known_by_ae_title_and_address(peers: tuple[Peer, ...], callin
     assert is_peer(peers, calling, address) is expected
 
 
-@given(address=st.ip_addresses().map(str))
-def test_without_peers_only_this_machine_may_call(address: str) -> None:
-    """On the defaults no address beyond loopback is let in, whichever it is."""
-    assert is_peer((), "ANY", address) is (address.startswith(("127.", "::ffff:127.")) or address == "::1")
+@given(address=st.ip_addresses())
+def test_without_peers_only_this_machine_may_call(address: IPv4Address | IPv6Address) -> None:
+    """On the defaults no address beyond loopback is let in, whichever it is, IPv4 in IPv6 included."""
+    number, width = int(address), address.max_prefixlen
+    loopback_4 = (number >> 24) == (127 if width == 32 else 0xFFFF << 8 | 127)
+    assert is_peer((), "ANY", str(address)) is (loopback_4 or (width == 128 and number == 1))
