@@ -14,7 +14,7 @@ import torch
 from pydantic import JsonValue
 
 from dosremc_node.imaging import DEFAULT_SPEC
-from dosremc_node.network.banks import bank_of, put_bank
+from dosremc_node.network.banks import Bank, bank_of, put_bank
 from dosremc_node.network.examples import Breast, Examples, simulate_examples
 from dosremc_node.network.export import export_backbone
 from dosremc_node.network.figures import Values, auc, per_breast, platt, sigmoid, threshold_at_specificity
@@ -23,15 +23,16 @@ from dosremc_node.network.training import adapt_statistics, logits, train_bank, 
 from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import ReleaseFacts, write_release
 from dosremc_node.settings import SHIPPED_RELEASE
-from dosremc_node.simulation import SIMULATION_VERSION, VENDORS, simulation_sha256
+from dosremc_node.simulation import HALF_SIZE, SIMULATION_VERSION, VENDORS, simulation_sha256
 
 STATEMENT = "Demonstration weights, trained on simulated images, no clinical meaning."
 SPEC = replace(DEFAULT_SPEC, height=256, width=128)
 SOURCE = "A"
 SPECIFICITY = 0.9
 TARGET = "90 % specificity per breast on simulated validation images, half of them malignant"
-BANK_EPOCHS_SHARE = 0.4
-SPLITS = ("training", "validation", "test")
+BANK_EPOCHS_SHARE = 0.25
+SPLITS = ("training", "validation", "test", "served")
+"""``served`` shows breasts of the test split at the size in which the simulated modality sends them."""
 
 Progress = Callable[[str, float], None]
 
@@ -43,16 +44,18 @@ class Recipe:
     """
 
     images_per_vendor: int = 2400
-    bank_images: int = 1200
-    validation_images: int = 400
-    test_images: int = 400
-    epochs: int = 14
+    bank_images: int = 800
+    validation_images: int = 300
+    test_images: int = 300
+    served_images: int = 60
+    epochs: int = 12
     seed: int = 1
     processes: int = 2
 
     def count(self, vendor: str, split: str) -> int:
         training = self.images_per_vendor if vendor == SOURCE else min(self.bank_images, self.images_per_vendor)
-        return {"training": training, "validation": self.validation_images, "test": self.test_images}[split]
+        counts = (training, self.validation_images, self.test_images, self.served_images)
+        return dict(zip(SPLITS, counts, strict=True))[split]
 
 
 def train_demonstration(out: Path, recipe: Recipe = Recipe(), progress: Progress = lambda _what, _share: None) -> Release:
@@ -77,20 +80,35 @@ def release_from(examples: dict[tuple[str, str], Examples], out: Path, recipe: R
         progress=lambda share: progress("filters on A", share),
     )
     source = bank_of(network)
-    banks = {Domain(domain_of(SOURCE)): source}
-    points: dict[str, OperatingPoint] = {}
-    figures: dict[str, JsonValue] = {}
-    for vendor in VENDORS:
-        domain, report = Domain(domain_of(vendor)), _Report(network, examples[vendor, "test"])
-        put_bank(network, source, domain)
-        report.add("with the bank of A")
-        if vendor != SOURCE:
-            _train_bank(network, examples[vendor, "training"], vendor, recipe, progress, report)
-            banks[domain] = bank_of(network)
-        points[str(domain)] = operating_point(network, examples[vendor, "validation"])
-        figures[str(domain)] = report.figures
+    made = {Domain(domain_of(vendor)): _domain(network, source, vendor, examples, recipe, progress) for vendor in VENDORS}
     put_bank(network, source, Domain(domain_of(SOURCE)))
-    return write_release(out, _facts(recipe, points, figures), export_backbone(network, SPEC), banks)
+    return write_release(out, _facts(recipe, made), export_backbone(network, SPEC), {domain: each.bank for domain, each in made.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What one domain adds to the release."""
+
+    bank: Bank
+    point: OperatingPoint
+    figures: dict[str, JsonValue]
+
+
+def _domain(  # noqa: PLR0917
+    network: SaliencyNetwork, source: Bank, vendor: str, examples: dict[tuple[str, str], Examples], recipe: Recipe, progress: Progress
+) -> _Made:
+    """Give the network the bank of a vendor, and measure it before and after."""
+    training, validation, test, served = (examples[vendor, split] for split in SPLITS)
+    put_bank(network, source, Domain(domain_of(vendor)))
+    figures: dict[str, JsonValue] = {"with the bank of A": _figures(network, test)}
+    if vendor != SOURCE:
+        adapt_statistics(network, training)
+        figures["with its own statistics"] = _figures(network, test)
+        epochs = max(1, round(recipe.epochs * BANK_EPOCHS_SHARE))
+        train_bank(network, training, epochs=epochs, seed=recipe.seed, progress=lambda share: progress(f"bank of {vendor}", share))
+        figures["with its own bank"] = _figures(network, test)
+    figures["with its own bank, at the size that is sent"] = _figures(network, served)
+    return _Made(bank_of(network), operating_point(network, validation), figures)
 
 
 def domain_of(vendor: str) -> str:
@@ -107,44 +125,30 @@ def operating_point(network: SaliencyNetwork, validation: Examples) -> Operating
     return OperatingPoint(threshold=threshold, slope=slope, intercept=intercept, target=TARGET)
 
 
-class _Report:
-    """The figures of one domain on its test images, before and after."""
-
-    def __init__(self, network: SaliencyNetwork, test: Examples) -> None:
-        self.network, self.test = network, test
-        self.figures: dict[str, JsonValue] = {"test_images": len(test), "test_breasts": len(test) // 2}
-
-    def add(self, when: str) -> None:
-        scores: Values = logits(self.network, self.test)
-        self.figures[when] = {
-            "image_auc": round(auc(scores, self.test.malignant), 4),
-            "breast_auc": round(auc(per_breast(scores), self.test.malignant[::2]), 4),
-        }
-
-
-def _train_bank(  # noqa: PLR0917
-    network: SaliencyNetwork, training: Examples, vendor: str, recipe: Recipe, progress: Progress, report: _Report
-) -> None:
-    adapt_statistics(network, training)
-    report.add("with its own statistics")
-    epochs = max(1, round(recipe.epochs * BANK_EPOCHS_SHARE))
-    train_bank(network, training, epochs=epochs, seed=recipe.seed, progress=lambda share: progress(f"bank of {vendor}", share))
-    report.add("with its own bank")
+def _figures(network: SaliencyNetwork, test: Examples) -> JsonValue:
+    scores: Values = logits(network, test)
+    return {
+        "images": len(test),
+        "image_auc": round(auc(scores, test.malignant), 4),
+        "breasts": len(test) // 2,
+        "breast_auc": round(auc(per_breast(scores), test.malignant[::2]), 4),
+    }
 
 
 def _simulate(vendor: str, split: str, recipe: Recipe, progress: Progress) -> Examples:
-    first = recipe.seed * 10_000_000 + 1_000_000 * list(VENDORS).index(vendor) + 200_000 * SPLITS.index(split)
-    breasts = [Breast(first + index, vendor, None) for index in range(recipe.count(vendor, split) // 2)]
+    women, binning = ("test", HALF_SIZE) if split == "served" else (split, None)
+    first = recipe.seed * 10_000_000 + 1_000_000 * list(VENDORS).index(vendor) + 200_000 * SPLITS.index(women)
+    breasts = [Breast(first + index, vendor, binning) for index in range(recipe.count(vendor, split) // 2)]
     return simulate_examples(
         breasts, SPEC, processes=recipe.processes, progress=lambda share: progress(f"simulating {vendor} {split}", share)
     )
 
 
-def _facts(recipe: Recipe, points: dict[str, OperatingPoint], figures: dict[str, JsonValue]) -> ReleaseFacts:
+def _facts(recipe: Recipe, made: dict[Domain, _Made]) -> ReleaseFacts:
     return ReleaseFacts(
         release_id=SHIPPED_RELEASE,
         preprocessing=SPEC,
-        operating_points=points,
+        operating_points={str(domain): each.point for domain, each in made.items()},
         approver="none: made by the training command",
         demonstration=True,
         statement=STATEMENT,
@@ -154,7 +158,7 @@ def _facts(recipe: Recipe, points: dict[str, OperatingPoint], figures: dict[str,
             "training_images": {domain_of(vendor): recipe.count(vendor, "training") for vendor in VENDORS},
             "malignant_share": 0.5,
         },
-        metrics=figures,
+        metrics={str(domain): each.figures for domain, each in made.items()},
         provenance={
             "command": f"dosremc-node train demonstration --images-per-vendor {recipe.images_per_vendor} --epochs {recipe.epochs} --seed {recipe.seed}",
             "simulation_version": SIMULATION_VERSION,

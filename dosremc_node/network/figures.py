@@ -40,7 +40,7 @@ def platt(logits: Values, malignant: Labels) -> tuple[float, float]:
 def threshold_at_specificity(probabilities: Values, malignant: Labels, specificity: float) -> float:
     """The lowest threshold at which at least that share of the benign lie below it."""
     benign = np.sort(probabilities[~malignant])
-    return float(np.nextafter(benign[min(len(benign) - 1, int(np.ceil(specificity * len(benign))) - 1)], 1.0))
+    return float(np.nextafter(benign[min(len(benign) - 1, int(np.ceil(specificity * len(benign))) - 1)], np.inf))
 
 
 def sigmoid(value: Values) -> Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,16 +23,23 @@ WEIGHT_DECAY = 1e-4
 LESION_WEIGHT = 29.0
 IMAGE_LOSS_SHARE = 0.3
 LARGEST_SHIFT = 6
+CROP = 80
+CROP_EPOCHS_FOR_A_WHOLE = 6
+WHOLE_IMAGE_LEARNING_RATE = 1.5e-3
 
 Progress = Callable[[float], None]
 
 
 def train_filters(network: nn.Module, examples: Examples, *, epochs: int, seed: int, progress: Progress = lambda _: None) -> None:
-    """Train everything, with one cycle of the learning rate.
+    """Train everything, each phase with one cycle of the learning rate: first on crops, then on whole images.
 
-    Without the lesions' places whole images do not learn: the saliency map is held against a Gaussian at each malignant lesion.
+    Without the lesions' places whole images do not learn: the saliency map is held against a Gaussian at each malignant lesion. Crops
+    that hold every lesion teach the filters at a fifth of the cost; whole images then teach what else a breast can show.
     """
-    _fit(network, list(network.parameters()), examples, PEAK_LEARNING_RATE, epochs, seed, progress, statistics_move=True)
+    whole = max(1, epochs // CROP_EPOCHS_FOR_A_WHOLE)
+    phases = (_Phase(epochs, PEAK_LEARNING_RATE, CROP), _Phase(whole, WHOLE_IMAGE_LEARNING_RATE, None))
+    for number, phase in enumerate(phases):
+        _fit(network, list(network.parameters()), examples, phase, seed + number, progress)
     adapt_statistics(network, examples)
 
 
@@ -42,7 +50,8 @@ def train_bank(network: nn.Module, examples: Examples, *, epochs: int, seed: int
     """
     before = filters_digest(network)
     adapt_statistics(network, examples)
-    _fit(network, freeze_filters(network), examples, BANK_LEARNING_RATE, epochs, seed, progress, statistics_move=False)
+    phase = _Phase(epochs, BANK_LEARNING_RATE, crop=None, statistics_move=False)
+    _fit(network, freeze_filters(network), examples, phase, seed, progress)
     network.requires_grad_(requires_grad=True)
     if filters_digest(network) != before:
         raise FiltersMoved
@@ -91,25 +100,26 @@ class _Moments:
         return mean, self.squares / self.count - mean**2
 
 
-def _fit(  # noqa: PLR0917 - one private loop for both kinds of training
-    network: nn.Module,
-    learning: list[nn.Parameter],
-    examples: Examples,
-    rate: float,
-    epochs: int,
-    seed: int,
-    progress: Progress,
-    *,
-    statistics_move: bool,
-) -> None:
-    network.train(statistics_move)
-    steps = epochs * -(-len(examples) // BATCH)
-    optimiser = torch.optim.AdamW(learning, lr=rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=steps)
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """``crop`` is the side of the squares that are trained on, in pixels; None stands for whole images."""
+
+    epochs: int
+    peak_rate: float
+    crop: int | None
+    statistics_move: bool = True
+
+
+def _fit(network: nn.Module, learning: list[nn.Parameter], examples: Examples, phase: _Phase, seed: int, progress: Progress) -> None:  # noqa: PLR0917
+    network.train(phase.statistics_move)
+    steps = phase.epochs * -(-len(examples) // BATCH)
+    optimiser = torch.optim.AdamW(learning, lr=phase.peak_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=phase.peak_rate, total_steps=steps)
     random = np.random.default_rng(seed)
-    for step, chosen in enumerate(_shuffled(len(examples), epochs, random), start=1):
+    for step, chosen in enumerate(_shuffled(len(examples), phase.epochs, random), start=1):
+        batch = _shifted(examples, chosen, random) if phase.crop is None else _cropped(examples, chosen, phase.crop, random)
         optimiser.zero_grad()
-        torch.autograd.backward(loss(network, *_augmented(examples, chosen, random)))
+        torch.autograd.backward(loss(network, *_turned(*batch, random)))
         optimiser.step()
         schedule.step()
         progress(step / steps)
@@ -134,12 +144,37 @@ def lesion_map(lesions: Tensor, height: int, width: int) -> Tensor:
     return torch.exp(-squared / (2 * radius.clamp(min=0.9 * STRIDE) ** 2)).nan_to_num(0.0)
 
 
-def _augmented(examples: Examples, chosen: NDArray[np.intp], random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A batch, shifted by some pixels and turned upside down every second time; the chest wall stays where it is."""
-    images, lesions = examples.batch(chosen), torch.from_numpy(examples.lesions[chosen])
+def _shifted(examples: Examples, chosen: NDArray[np.intp], random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Whole images, up or down by some pixels; the chest wall stays where it is."""
+    lesions = torch.from_numpy(examples.lesions[chosen])
     shift = int(random.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1))
-    images = torch.roll(images, shift, dims=2)
     lesions[:, 1] += shift
+    return torch.roll(examples.batch(chosen), shift, dims=2), lesions
+
+
+def _cropped(examples: Examples, chosen: NDArray[np.intp], side: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A square of each image: anywhere, but with the lesion inside where there is one."""
+    height, width = examples.pixels.shape[1:]
+    crops, lesions = np.empty((len(chosen), side, side), np.float32), examples.lesions[chosen].copy()
+    for place, index in enumerate(chosen):
+        left, top = (_corner(lesions[place, axis], size, side, random) for axis, size in enumerate((width, height)))
+        crops[place] = examples.pixels[index, top : top + side, left : left + side]
+        lesions[place, :2] -= (left, top)
+    return torch.from_numpy(crops)[:, None], torch.from_numpy(lesions)
+
+
+def _corner(lesion: float, size: int, side: int, random: np.random.Generator) -> int:
+    """Where a crop starts along one axis of ``size`` pixels; the lesion stays off its border."""
+    last = size - side
+    if np.isnan(lesion):
+        return int(random.integers(0, last + 1))
+    low = min(max(int(lesion) - side + STRIDE, 0), last)
+    high = min(max(int(lesion) - STRIDE, low), last)
+    return int(random.integers(low, high + 1))
+
+
+def _turned(images: Tensor, lesions: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Every second batch is turned upside down."""
     if random.random() < 0.5:
         images = images.flip(2)
         lesions[:, 1] = images.shape[2] - lesions[:, 1]
