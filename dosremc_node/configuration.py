@@ -60,7 +60,9 @@ def _file_layer(file: Path | None) -> _Layer:
         text = file.read_text(encoding="utf-8")
         values = tomllib.loads(text)
     except OSError as error:
-        raise WrongSetting(where="--config", key="file", value=str(file), expected=f"a readable file is expected ({error.strerror})") from None
+        raise WrongSetting(
+            where="--config", key="file", value=str(file), expected=f"a readable file is expected ({error.strerror})"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongSetting(where=str(file), key="file", value=file.name, expected=f"TOML text is expected ({error})") from None
     return _Layer(values, lambda path: f"{file}, line {_line_of(text, path)}")

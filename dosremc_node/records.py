@@ -29,10 +29,10 @@ T = TypeVar("T")
 Point = tuple[float, float]
 
 
-_adapters: dict[object, TypeAdapter[Any]] = {}
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
-def _adapter(kind: object) -> TypeAdapter[Any]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     # Built once for each kind: building one takes a hundred times as long as using it.
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)

@@ -56,6 +56,8 @@ class RunningNode:
             *options,
         ]
         self.settings: Settings = load(None, self.options)
+        for each in pacs:
+            each.knows(self.settings.node.ae_title, self.settings.reception.port)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,9 +68,9 @@ class RunningNode:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command("serve"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            # Killed by the kernel should the test run be killed; in a group of its own, so that all of it can be.
+            command = ["setpriv", "--pdeathsig", "KILL", *self._command("serve")]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_until(lambda: self.probe("/readyz") == "ready\n", f"the node is ready, see {self.log}")
 
     def probe(self, path: str) -> str | None:

@@ -45,10 +45,17 @@ def test_options_beat_the_environment_and_that_the_file(tmp_path: Path, monkeypa
         ("[node]\n\n[reception]\nhost = '127.0.0.1'\nport = 99999\n", 5, "reception.port", "less than or equal to 65535"),
         ("[node]\nae_title = 'SEVENTEEN_LETTERS'\n", 2, "node.ae_title", "1 to 16"),
         ("[studies]\nunknown_scanner = 'guess'\n", 2, "studies.unknown_scanner", "'refuse', 'shadow' or 'nearest'"),
-        ("[[destinations]]\nname='a'\nae_title='A'\nhost='h'\nport=1\n[[destinations]]\nname='b'\nae_title='B'\nhost='h'\nport=0\n", 10, "destinations.1.port", "greater than"),
+        (
+            "[[destinations]]\nname='a'\nae_title='A'\nhost='h'\nport=1\n[[destinations]]\nname='b'\nae_title='B'\nhost='h'\nport=0\n",
+            10,
+            "destinations.1.port",
+            "greater than",
+        ),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_line_value_and_what_was_expected(tmp_path: Path, text: str, line: int, key: str, expected: str) -> None:
+def test_a_wrong_setting_is_named_with_its_line_value_and_what_was_expected(
+    tmp_path: Path, text: str, line: int, key: str, expected: str
+) -> None:
     """An administrator must be able to mend the file from the message alone."""
     file = tmp_path / "node.toml"
     file.write_text(text)
