@@ -18,7 +18,7 @@ from dosremc_node.cli.common import (
     print_table,
     read_settings,
 )
-from dosremc_node.ledger.overview import delivery_counts, find_study, list_reports, list_studies, study_counts
+from dosremc_node.ledger.overview import StudyOverview, delivery_counts, find_study, list_reports, list_studies, study_counts
 from dosremc_node.ledger.revisions import drive_again
 from dosremc_node.ledger.states import StudyState
 from dosremc_node.records import StudyId
@@ -55,25 +55,15 @@ def status(
     for (destination, state), count in delivery_counts(ledger).items():
         output.print(f"documents for {destination}: {count} {state}")
     if rows:
-        columns = ("study", "state", "images", "revision", "scanner", "domain", "release", "last image", "why")
-        print_table(
-            "",
-            columns,
-            [
-                (
-                    row.study_id,
-                    row.state,
-                    row.images,
-                    row.revision,
-                    row.scanner_key,
-                    row.domain,
-                    row.release_id,
-                    local_time(row.last_received_at),
-                    row.reason,
-                )
-                for row in rows
-            ],
-        )
+        columns = ("study", "state", "images", "revision", "domain", "last image", "why")
+        print_table("", columns, [_row(row) for row in rows])
+
+
+def _row(row: StudyOverview) -> tuple[object, ...]:
+    images = f"{row.images}"
+    images += f", {row.variants} variants" if row.variants else ""
+    images += f", {row.quarantined} quarantined" if row.quarantined else ""
+    return row.study_id, row.state, images, row.revision, row.domain, local_time(row.last_received_at), row.reason
 
 
 def retry(

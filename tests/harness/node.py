@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,17 @@ class RunningNode:
             command = ["setpriv", "--pdeathsig", "KILL", *self._command("serve")]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_until(lambda: self.probe("/readyz") == "ready\n", f"the node is ready, see {self.log}")
+
+    @contextmanager
+    def role(self, role: str) -> Iterator[None]:
+        """One role only, as a process of its own, while the context lasts."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(self._command("serve", "--role", role), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
     def probe(self, path: str) -> str | None:
         """What the probes answer, None where nobody answers."""
