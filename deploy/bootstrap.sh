@@ -2,7 +2,7 @@
 # From a bare Debian machine to one on which `make demo` or `make test` runs: Debian packages where it may, then .venv.
 #
 #   deploy/bootstrap.sh demo        what the demonstration needs
-#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL
+#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL, strace
 #
 # Needs python3 (3.11 or later; PYTHON names another interpreter) or the right to install it. What it may not install
 # it names, and goes on: the demonstration then plays the PACS itself, and the tests that need that peer are skipped.
@@ -90,11 +90,14 @@ debian_packages() {
   say "installing Debian's ${wanted[*]}"
   forbid_services
   [[ " ${wanted[*]} " != *" postgresql "* ]] || forbid_database_cluster
-  apt update && apt install --no-install-recommends "${wanted[@]}" || {
+  if ! { apt update && apt install --no-install-recommends "${wanted[@]}"; }; then
     say "could not install ${wanted[*]}: see $log"
     return 1
-  }
-  [[ " ${wanted[*]} " != *" orthanc "* ]] || disable_service orthanc
+  fi
+  local service
+  for service in orthanc postgresql; do
+    [[ " ${wanted[*]} " != *" $service "* ]] || disable_service "$service"
+  done
 }
 
 # --- Python environment -----------------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ case $purpose in
     python_packages "$(processor),demo"
     ;;
   test)
-    debian_packages orthanc orthanc-dicomweb dcmtk postgresql || say "the tests that need them will be skipped"
+    debian_packages orthanc orthanc-dicomweb dcmtk postgresql strace || say "the tests that need them will be skipped"
     environment
     python_packages "$(processor),demo,train,dev"
     ;;

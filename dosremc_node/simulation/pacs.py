@@ -66,7 +66,11 @@ def orthanc_program() -> str | None:
 
 def start_pacs(folder: Path) -> Pacs:
     """A PACS that keeps its data in ``folder``, not started yet: a context manager."""
-    return Orthanc(folder) if orthanc_program() else StandInPacs(folder)
+    if orthanc_program():
+        return Orthanc(folder)
+    pacs = StandInPacs(folder)
+    pacs.description += ", because Orthanc is not installed"
+    return pacs
 
 
 class Orthanc:
