@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -20,8 +22,10 @@ from dosremc_node.errors import LedgerMissing
 from dosremc_node.ledger import Ledger
 from dosremc_node.settings import Settings
 
+_WIDTH_OF_A_PIPE = 240  # nobody wants rows folded in a file or in grep
+
 console = Console(stderr=True)
-output = Console()
+output = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
 
 ConfigOption = Annotated[
     Path | None,
@@ -66,9 +70,9 @@ def _plain(value: object) -> object:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table for people."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)  # a name that is broken in two cannot be copied
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     output.print(table)

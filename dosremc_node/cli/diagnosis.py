@@ -16,7 +16,7 @@ from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, output,
 from dosremc_node.delivery import echo, refuse_clinical_use
 from dosremc_node.errors import NodeError
 from dosremc_node.failures import describe
-from dosremc_node.inference import providers
+from dosremc_node.inference import choose_providers, installed_providers
 from dosremc_node.ledger import Ledger, audit
 from dosremc_node.ledger.overview import latest_moment, study_counts
 from dosremc_node.ledger.releases import release_in_force
@@ -131,8 +131,9 @@ def _releases(settings: Settings) -> Iterator[Finding]:
         refuse_clinical_use(release, destination)
 
 
-def _providers(_settings: Settings) -> Iterator[Finding]:
-    yield Finding("ONNX Runtime", Verdict.GOOD, "providers: " + ", ".join(providers()))
+def _providers(settings: Settings) -> Iterator[Finding]:
+    used = choose_providers(settings.worker.providers)
+    yield Finding("ONNX Runtime", Verdict.GOOD, f"computes on {', then '.join(used)}; installed are {', '.join(installed_providers())}")
 
 
 def _destinations(settings: Settings) -> Iterator[Finding]:

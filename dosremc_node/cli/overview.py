@@ -55,15 +55,17 @@ def status(
     for (destination, state), count in delivery_counts(ledger).items():
         output.print(f"documents for {destination}: {count} {state}")
     if rows:
-        columns = ("study", "state", "images", "revision", "domain", "last image", "why")
-        print_table("", columns, [_row(row) for row in rows])
+        print_table("", ("study", "state", "images", "revision", "domain", "last image"), [_row(row) for row in rows])
+    for row in rows:
+        if row.reason:
+            output.print(f"{row.study_id} is parked: {row.reason}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _row(row: StudyOverview) -> tuple[object, ...]:
     images = f"{row.images}"
     images += f", {row.variants} variants" if row.variants else ""
     images += f", {row.quarantined} quarantined" if row.quarantined else ""
-    return row.study_id, row.state, images, row.revision, row.domain, local_time(row.last_received_at), row.reason
+    return row.study_id, row.state, images, row.revision, row.domain, local_time(row.last_received_at)
 
 
 def retry(

@@ -81,7 +81,7 @@ def test_a_refused_study_is_parked_with_its_status_and_one_command_drives_it_aga
     wait_until(lambda: [study["state"] for study in node.studies()] == ["parked"], "the study is parked")
     (study,) = node.studies()
     assert "A900" in study["reason"]
-    assert study["reason"] in " ".join(node.run("status").stdout.split()) or study["study_id"] in node.run("status").stdout
+    assert f"{study['study_id']} is parked: {study['reason']}" in node.run("status").stdout
     assert 'dosremc_studies{state="parked"} 1.0' in (node.probe("/metrics") or "")
     rendered = node.artifacts("documents")
     stand_in_pacs.status = 0x0000
