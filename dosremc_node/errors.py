@@ -45,6 +45,10 @@ class StaleWriter(NodeError):
     """{subject} is now in other hands (epoch {epoch} is over): this process's result is dropped, nothing is lost."""
 
 
+class NodeStopping(NodeError):
+    """The node is stopping: what is not finished goes on at its next start."""
+
+
 class IllegalTransition(NodeError):
     """{subject} cannot go from {old} to {new}."""
 
@@ -70,6 +74,14 @@ class NotDicom(NodeError):
 
 class UndecodableImage(NodeError):
     """The pixel data ({transfer_syntax}) cannot be decoded: {why}."""
+
+
+class DecoderFailed(UndecodableImage):
+    """The pixel data brings the decoder down: {why}."""
+
+
+class DecoderUnavailable(NodeError):
+    """A process that decodes images does not start: {why}. See `worker.decoding_megabytes` and the limits of this machine, then `dosremc-node retry`."""
 
 
 class NotAMammogram(NodeError):
@@ -101,6 +113,10 @@ class ReleaseExists(NodeError):
 
 class BankDoesNotFit(NodeError):
     """The bank of {domain} does not fit the backbone: {why}."""
+
+
+class ProviderNotThere(NodeError):
+    """The execution provider {provider} cannot be used: {why}. Usable here: {usable}. Change `worker.providers`, or leave it empty."""
 
 
 class ScoreNotFinite(NodeError):

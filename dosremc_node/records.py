@@ -252,6 +252,8 @@ class Release:
     """One sentence that every report repeats, such as what the weights may not be used for."""
     algorithm_name: str = "DoSReMC"
     manufacturer: str = "DoSReMC node"
+    allows_tf32: bool = False
+    """A GPU may round to TF32 (10 bits of mantissa): the release was proven with it."""
 
 
 class UnknownScannerPolicy(StrEnum):
@@ -367,6 +369,25 @@ class NetworkOutput:
 
     logit: float
     saliency: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMoments:
+    """What goes into one batch norm, by channel: mean and variance of ``count`` values each."""
+
+    count: int
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNormMoments:
+    """The moments of one image before each batch norm, by the layer's name in the bank, such as ``stages.0.norm1``.
+
+    They stand beside the bank's ``running_mean`` and ``running_var``.
+    """
+
+    layers: dict[str, LayerMoments]
 
 
 @dataclass(frozen=True, slots=True)

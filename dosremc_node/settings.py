@@ -100,11 +100,25 @@ class ReleaseSettings(_Section):
     initial: str = SHIPPED_RELEASE
 
 
+class Provider(StrEnum):
+    """What ONNX Runtime can compute on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
 class WorkerSettings(_Section):
-    """How much is done at once, and how often a study that brings its worker down is tried."""
+    """How much is done at once, on what, and how often a study that brings its worker down is tried.
+
+    ``providers`` are in order of preference; none means CUDA where it is there, else the processor. ``moments_share`` of
+    the images goes through a second, unfolded pass that measures what drift is told from.
+    """
 
     concurrent_studies: int = Field(2, ge=1, le=64)
     inference_threads: int = Field(0, ge=0)
+    providers: tuple[Provider, ...] = ()
+    moments_share: float = Field(0.02, ge=0, le=1)
     attempts: int = Field(5, ge=1)
     poll_seconds: float = Field(0.1, gt=0)
 

@@ -25,7 +25,7 @@ from dosremc_node.engine import Workflows, step, workflow, workflows
 from dosremc_node.errors import ArtifactMissing, NodeError, NotAMammogram, StaleWriter, UndecodableImage
 from dosremc_node.failures import describe
 from dosremc_node.inference import ScoredImage
-from dosremc_node.ledger import deliveries, receiving, revisions
+from dosremc_node.ledger import deliveries, moments, receiving, revisions
 from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
 from dosremc_node.ledger.revisions import Hold
 from dosremc_node.ledger.states import Standing
@@ -77,7 +77,7 @@ class Journey(Workflows):
     def __init__(self, node: Node) -> None:
         super().__init__("journey")
         self.node = node
-        self.scores = inference.InferenceEngine(node.settings.worker.inference_threads)
+        self.scores = inference.InferenceEngine(node.settings.worker.inference_threads, node.settings.worker.providers)
 
     def warm_up(self) -> None:
         """Build the sessions of the release in force, so that the first study need not wait for them."""
@@ -98,6 +98,7 @@ class Journey(Workflows):
             unreadable = self.prepare(study_id, number)
             self.score(study_id, number, hold.epoch, unreadable)
             self.render(study_id, number, hold.epoch)
+            self._measure(hold, unreadable)
         except StaleWriter:
             log.warning("assessment_dropped", study=study_id, revision=number)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever cannot go on is parked, never lost
@@ -147,6 +148,23 @@ class Journey(Workflows):
         destinations = [(each.name, each.documents) for each in node.settings.destinations]
         revisions.keep_documents(node.ledger, Hold(revision.study_id, number, epoch), kept, destinations)
         log.info("study_assessed", study=study_id, revision=number, domain=revision.plan.domain, documents=len(kept))
+
+    def _measure(self, hold: Hold, unreadable: Mapping[str, str]) -> None:
+        """Measure a sample of the images before each batch norm, for drift, once the documents are on their way.
+
+        Not a step: what a crash takes from a sample is not missed.
+        """
+        revision = revisions.get_revision(self.node.ledger, hold.study_id, hold.number)
+        share, bank = self.node.settings.worker.moments_share, revision.plan.bank
+        sample = [image for image in revision.to_score if inference.is_sampled(image.sha256, share)]
+        try:
+            for image in sample:
+                if bank and str(image.instance_id) not in unreadable:
+                    release = self.node.shelf.load(revision.plan.release_id)
+                    measured = self.scores.moments(release, bank, self._network_input(revision, image))
+                    moments.keep_moments(self.node.ledger, hold, image.sha256, measured)
+        except Exception as error:  # noqa: BLE001 - the boundary: a measurement that fails must not cost a report
+            log.warning("image_not_measured", study=hold.study_id, revision=hold.number, reason=describe(error))
 
     def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:
         """The image as the network sees it: kept by image digest and preprocessing hash, made again where it is lost."""

@@ -14,7 +14,7 @@ from dosremc_node.records import Finding, NetworkInput, NetworkOutput, Point
 FINDINGS_AT_MOST = 3
 PART_OF_PEAK = 0.5
 """A region ends where the saliency has fallen to this part of the strongest on the breast: its width at half maximum."""
-POINTS_AT_MOST = 60
+CORNERS_AT_LEAST, POINTS_AT_MOST = 3, 60
 SMOOTHNESS = 0.008
 """How far a simplified outline may lie from the true one, as a part of its length: a round region gets some ten to twenty points."""
 
@@ -98,6 +98,9 @@ def _simplified(contour: NDArray[np.int32]) -> list[tuple[int, int]]:
     simplified = cv2.approxPolyDP(contour, tolerance, closed=True)
     while len(simplified) > POINTS_AT_MOST:
         tolerance *= 1.5
+        simplified = cv2.approxPolyDP(contour, tolerance, closed=True)
+    while len(simplified) < CORNERS_AT_LEAST:  # a long and thin region would become a line
+        tolerance /= 2
         simplified = cv2.approxPolyDP(contour, tolerance, closed=True)
     return [(int(x), int(y)) for x, y in simplified[:, 0]]
 

@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from threading import Lock
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from dosremc_node.errors import BankDoesNotFit, ScoreNotFinite
+from dosremc_node.errors import ScoreNotFinite
+from dosremc_node.inference.graphs import Bank, batch_norms, with_bank
+from dosremc_node.inference.providers import runtime_session
 from dosremc_node.records import Domain, NetworkInput, NetworkOutput
+from dosremc_node.settings import Provider
 
-Bank = Mapping[str, NDArray[np.float32]]
-
-CPU = "CPUExecutionProvider"
 ERRORS_ONLY = 3
+INPUT, OUTPUTS = "image", ("logit", "saliency")
+ON_PROCESSOR = (Provider.CPU,)
+
+Image = NDArray[np.float32]
+
+
+class _Runner(Protocol):
+    def run(self, image: Image) -> list[NDArray[np.float32]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +42,48 @@ class Session:
     """A network ready to score. Safe across threads."""
 
     domain: Domain
-    runtime: onnxruntime.InferenceSession
+    runner: _Runner
 
     def score(self, network_input: NetworkInput) -> NetworkOutput:
         """Score one image; the same pixels give the same bits. Raises `ScoreNotFinite`."""
-        image = np.ascontiguousarray(network_input.pixels, np.float32)[np.newaxis, np.newaxis]
-        logit, saliency = self.runtime.run(["logit", "saliency"], {"image": image})
+        logit, saliency = self.runner.run(as_batch_of_one(network_input))
         if not (np.isfinite(logit).all() and np.isfinite(saliency).all()):
             raise ScoreNotFinite(domain=self.domain)
         return NetworkOutput(logit=float(logit.item()), saliency=saliency[0, 0])
+
+
+class OnProcessor:
+    """Runs where the image already is."""
+
+    def __init__(self, runtime: onnxruntime.InferenceSession) -> None:
+        self._runtime = runtime
+
+    def run(self, image: Image) -> list[NDArray[np.float32]]:
+        outputs: list[NDArray[np.float32]] = self._runtime.run(OUTPUTS, {INPUT: image})
+        return outputs
+
+
+class OnDevice:
+    """Runs with input and outputs in the memory of ``device``, bound once, so that nothing is allocated while a study waits.
+
+    The graph's shapes are fixed, and so are the buffers: one image at a time.
+    """
+
+    def __init__(self, runtime: onnxruntime.InferenceSession, device: str) -> None:
+        self._runtime, self._turn, self._binding = runtime, Lock(), runtime.io_binding()
+        shapes = {each.name: each.shape for each in (*runtime.get_inputs(), *runtime.get_outputs())}
+        self._image, *self._outputs = (
+            onnxruntime.OrtValue.ortvalue_from_shape_and_type(shapes[name], np.float32, device, 0) for name in (INPUT, *OUTPUTS)
+        )
+        self._binding.bind_ortvalue_input(INPUT, self._image)
+        for name, value in zip(OUTPUTS, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+
+    def run(self, image: Image) -> list[NDArray[np.float32]]:
+        with self._turn:
+            self._image.update_inplace(image)
+            self._runtime.run_with_iobinding(self._binding)
+            return [np.array(each.numpy()) for each in self._outputs]
 
 
 class Folding(NamedTuple):
@@ -52,14 +93,20 @@ class Folding(NamedTuple):
     total: int
 
 
-def build_session(backbone: bytes, domain: Domain, bank: Bank, threads: int = 0) -> Session:
-    """A session of the serialised graph ``backbone`` with the ``bank`` of ``domain``.
+def build_session(
+    backbone: bytes, domain: Domain, bank: Bank, threads: int = 0, providers: Sequence[Provider] = ON_PROCESSOR, *, tf32: bool = False
+) -> Session:
+    """A session of the serialised graph ``backbone`` with the ``bank`` of ``domain``, warmed up by one image.
 
-    ``threads`` 0 takes every processor that this process may use. Raises `BankDoesNotFit`.
+    ``threads`` 0 takes every processor that this process may use. ``tf32`` lets a GPU round to 10 bits of mantissa.
+    Raises `BankDoesNotFit`, `ProviderNotThere`.
     """
-    model = _with_bank(backbone, domain, bank)
-    options = _options(threads or len(os.sched_getaffinity(0)))
-    return Session(domain, onnxruntime.InferenceSession(model, options, providers=[CPU]))
+    model = with_bank(backbone, domain, bank).SerializeToString()
+    runtime = runtime_session(model, session_options(threads), providers, tf32=tf32)
+    runner = OnProcessor(runtime) if providers[0] is Provider.CPU else OnDevice(runtime, "cuda")
+    # The first image is slow: a GPU chooses its kernels, and memory is taken.
+    runner.run(np.zeros(runtime.get_inputs()[0].shape, np.float32))
+    return Session(domain, runner)
 
 
 def folded_batch_norms(backbone: bytes, domain: Domain, bank: Bank) -> Folding:
@@ -68,25 +115,26 @@ def folded_batch_norms(backbone: bytes, domain: Domain, bank: Bank) -> Folding:
     It is counted before the last level of optimisation, which depends on the processor and turns the batch norms that are left
     into convolutions of their own: other nodes, but no less work.
     """
-    model = _with_bank(backbone, domain, bank)
-    total = _count_batch_norms(onnx.load_model_from_string(model))
+    model = with_bank(backbone, domain, bank)
+    total = len(batch_norms(model))
     with tempfile.TemporaryDirectory() as folder:
         optimised = Path(folder) / "optimised.onnx"
-        options = _options(threads=1)
+        options = session_options(threads=1)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(optimised)
-        onnxruntime.InferenceSession(model, options, providers=[CPU])
-        return Folding(total - _count_batch_norms(onnx.load_model(optimised)), total)
+        runtime_session(model.SerializeToString(), options, ON_PROCESSOR)
+        return Folding(total - len(batch_norms(onnx.load_model(optimised))), total)
 
 
-def providers() -> tuple[str, ...]:
-    """The execution providers that the installed ONNX Runtime has."""
-    return tuple(onnxruntime.get_available_providers())
+def as_batch_of_one(network_input: NetworkInput) -> Image:
+    """The pixels as the graphs take them: float32, (1, 1, height, width)."""
+    return np.ascontiguousarray(network_input.pixels, np.float32)[np.newaxis, np.newaxis]
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session runs: on ``threads`` threads (0: every processor that this process may use), the same bits each time."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
@@ -94,36 +142,3 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = ERRORS_ONLY
     return options
-
-
-def _with_bank(backbone: bytes, domain: Domain, bank: Bank) -> bytes:
-    model = onnx.load_model_from_string(backbone)
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    _check_batch_norms(model.graph, domain, bank)
-    for name, values in bank.items():
-        if name not in initializers:
-            raise BankDoesNotFit(domain=domain, why=f"the graph has no initializer {name}")
-        _check_entry(initializers[name], domain, values)
-        initializers[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _check_batch_norms(graph: onnx.GraphProto, domain: Domain, bank: Bank) -> None:
-    """A batch norm that does not read the bank would silently serve another domain's statistics."""
-    for node in graph.node:
-        if node.op_type == "BatchNormalization":
-            for name in node.input[1:]:
-                if name not in bank:
-                    raise BankDoesNotFit(domain=domain, why=f"the batch norm {node.name or node.output[0]} needs {name}")
-
-
-def _check_entry(tensor: onnx.TensorProto, domain: Domain, values: NDArray[np.float32]) -> None:
-    expected = tuple(tensor.dims)
-    if values.shape != expected or values.dtype != np.float32 or tensor.data_type != onnx.TensorProto.FLOAT:
-        found = f"{values.dtype} {values.shape}"
-        raise BankDoesNotFit(domain=domain, why=f"{tensor.name} is {found}, the graph has float32 {expected}")
-
-
-def _count_batch_norms(model: onnx.ModelProto) -> int:
-    return sum(node.op_type == "BatchNormalization" for node in model.graph.node)

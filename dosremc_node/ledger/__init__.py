@@ -2,8 +2,8 @@
 
 It is the one place that reads and writes rows, and it hands out records. Its files answer: which tables (`tables`),
 what may follow what (`states`), what happens when an object arrives (`receiving`), how a revision is opened, taken in
-hand and finished (`revisions`), what is on its way where (`deliveries`), which release is in force (`releases`), who did
-what (`audit`), and what a person wants to see (`overview`).
+hand and finished (`revisions`), what is on its way where (`deliveries`), which release is in force (`releases`), what
+was measured of the images (`moments`), who did what (`audit`), and what a person wants to see (`overview`).
 """
 
 from dosremc_node.ledger.database import Ledger, open_ledger

@@ -142,7 +142,8 @@ def take_in_hand(ledger: Ledger, study_id: StudyId, number: int, attempts_at_mos
         return Hold(study_id, number, row.epoch)
 
 
-def _held(session: Session, hold: Hold) -> RevisionRow:
+def held_row(session: Session, hold: Hold) -> RevisionRow:
+    """The row of a revision in hand, locked; raises `StaleWriter` where it is in other hands by now."""
     row = _row(session, hold.study_id, hold.number, lock=True)
     if row.epoch != hold.epoch:
         raise StaleWriter(subject=f"revision {hold.study_id}:{hold.number}", epoch=hold.epoch)
@@ -152,7 +153,7 @@ def _held(session: Session, hold: Hold) -> RevisionRow:
 def keep_assessment(ledger: Ledger, hold: Hold, assessment: Assessment) -> None:
     """Enter what the model said; raises `StaleWriter`."""
     with ledger.transaction() as session:
-        row = _held(session, hold)
+        row = held_row(session, hold)
         row.assessment = to_json(assessment)
         row.assessed_at = datetime.now(UTC)
 
@@ -187,7 +188,7 @@ def keep_documents(
     """
     now = datetime.now(UTC)
     with ledger.transaction() as session:
-        row = _held(session, hold)
+        row = held_row(session, hold)
         for document, key in documents:
             kept = DocumentRow(
                 kind=document.kind,
@@ -232,7 +233,7 @@ def finish_if_delivered(row: RevisionRow) -> None:
 def park_revision(ledger: Ledger, hold: Hold, reason: str) -> None:
     """What cannot go on is parked with its reason, where `status` shows it (promise 3); raises `StaleWriter`."""
     with ledger.transaction() as session:
-        _park(_held(session, hold), reason)
+        _park(held_row(session, hold), reason)
 
 
 def drive_again(ledger: Ledger, study_id: StudyId, actor: str) -> int:

@@ -156,6 +156,20 @@ class RevisionRow(Base):
     __table_args__ = (UniqueConstraint("study_id", "number"),)
 
 
+class BatchNormMomentsRow(Base):
+    """The moments before each batch norm of one sampled image; release, bank and scanner key are its revision's."""
+
+    __tablename__ = "batch_norm_moments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
+    image_sha256: Mapped[str] = mapped_column(String(64))
+    moments: Mapped[str] = mapped_column(Text)
+    measured_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("revision_id", "image_sha256"),)
+
+
 class DocumentRow(Base):
     """A rendered document, whose bytes lie among the artifacts from before the first send (promise 4)."""
 

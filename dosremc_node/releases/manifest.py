@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
@@ -48,6 +49,8 @@ class Manifest(BaseModel):
     cohort: dict[str, JsonValue] = {}
     metrics: dict[str, JsonValue] = {}
     provenance: dict[str, JsonValue] = {}
+    allows_tf32: bool = Field(default=False, exclude_if=not_)
+    """Written, and sealed, only where it is set."""
     seal: str = ""
     """The digest of all the rest."""
 
@@ -76,6 +79,7 @@ class Manifest(BaseModel):
             statement=self.statement,
             algorithm_name=self.algorithm_name,
             manufacturer=self.manufacturer,
+            allows_tf32=self.allows_tf32,
         )
 
 

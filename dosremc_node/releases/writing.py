@@ -41,6 +41,7 @@ class ReleaseFacts:
     parent: str | None = None
     algorithm_name: str = "DoSReMC"
     manufacturer: str = "DoSReMC node"
+    allows_tf32: bool = False
     cohort: Mapping[str, JsonValue] = field(default_factory=dict)
     metrics: Mapping[str, JsonValue] = field(default_factory=dict)
     provenance: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -79,6 +80,7 @@ def _manifest(facts: ReleaseFacts, files: Mapping[str, bytes], banks: Mapping[Do
         statement=facts.statement,
         algorithm_name=facts.algorithm_name,
         manufacturer=facts.manufacturer,
+        allows_tf32=facts.allows_tf32,
         device_uid=str(generate_uid(prefix=None)),
         filters_sha256=filters_sha256(files[BACKBONE], bank_names),
         backbone_sha256=sha256_of(files[BACKBONE]),

@@ -128,6 +128,14 @@ def test_padding_is_drawn_back_to_the_image() -> None:
     assert all(0 <= x <= 8 and 0 <= y <= 8 for x, y in finding.outline)
 
 
+def test_a_thin_region_keeps_its_area() -> None:
+    """A strip of a single pixel's height is an outline with an inside, not a line."""
+    breast = np.zeros((40, 40), np.bool_)
+    breast[20, 2:38] = True
+    (finding,) = find_findings(NetworkOutput(0.0, np.ones((40, 40), np.float32)), network_input(breast), 0.6)
+    assert cv2.contourArea(np.array(finding.outline, np.float32)) > 10
+
+
 def test_no_breast_no_region() -> None:
     """Without a single pixel of breast there is nothing to outline."""
     findings: tuple[Finding, ...] = find_findings(

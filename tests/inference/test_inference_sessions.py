@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dosremc_node.errors import BankDoesNotFit, ScoreNotFinite
-from dosremc_node.inference import Folding, InferenceEngine, build_session, folded_batch_norms, providers
+from dosremc_node.inference import Folding, InferenceEngine, build_session, folded_batch_norms
 from dosremc_node.records import BankId, Domain, NetworkInput, NetworkOutput, Release
 
 if TYPE_CHECKING:
@@ -167,8 +167,3 @@ def test_no_score_is_no_negative(small_release: SmallRelease, inputs: list[Netwo
     bank = small_release.banks[HOLOGIC] | {"fc.bias": np.array([np.nan], np.float32)}
     with pytest.raises(ScoreNotFinite):
         build_session(small_release.graph, HOLOGIC, bank).score(inputs[0])
-
-
-def test_the_processor_is_always_there() -> None:
-    """ONNX Runtime has the provider that every node can run on."""
-    assert "CPUExecutionProvider" in providers()

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from dosremc_node.errors import IllegalTransition, NoSuchStudy, StaleWriter
 from dosremc_node.ledger import Ledger, audit
 from dosremc_node.ledger.deliveries import documents_to_send, due_deliveries, keep_results
+from dosremc_node.ledger.moments import keep_moments, moments_under
 from dosremc_node.ledger.overview import find_study, list_reports, list_studies, study_counts
 from dosremc_node.ledger.receiving import (
     Receipt,
@@ -45,6 +46,7 @@ from dosremc_node.ledger.tables import AuditRow, Base
 from dosremc_node.records import (
     Assessment,
     BankId,
+    BatchNormMoments,
     DeliveryOutcome,
     DeliveryResult,
     Document,
@@ -52,6 +54,7 @@ from dosremc_node.records import (
     Domain,
     ImageHeader,
     Laterality,
+    LayerMoments,
     OperatingPoint,
     PatientAndStudy,
     Plan,
@@ -414,3 +417,20 @@ def test_studies_are_counted_in_the_state_that_status_shows(ledger: Ledger) -> N
     record_object(ledger, *image(1, "7.7"), at_once)
     counts = study_counts(ledger)
     assert (counts[StudyState.RECEIVING], counts[StudyState.DELIVERING], sum(counts.values())) == (1, 1, 2)
+
+
+# --- What was measured ------------------------------------------------------------------------------------------------
+
+
+def test_moments_are_kept_once_and_found_by_their_bank(ledger: Ledger) -> None:
+    """A repeated measurement adds nothing, a stale process writes nothing, and another domain's bank is given nothing of it."""
+    revision = opened(ledger)
+    stale, hold = held(ledger, revision), held(ledger, revision)
+    moments = BatchNormMoments({"norm": LayerMoments(4, (0.1, -2.5), (1.0, 1e-9))})
+    keep_moments(ledger, hold, "a" * 64, moments)
+    keep_moments(ledger, hold, "a" * 64, BatchNormMoments({}))
+    with pytest.raises(StaleWriter):
+        keep_moments(ledger, stale, "c" * 64, moments)
+
+    assert moments_under(ledger, BankId(Domain("maker"), "b" * 64)) == [(str(SCANNER), moments)]
+    assert moments_under(ledger, BankId(Domain("other"), "b" * 64)) == []

@@ -39,6 +39,19 @@ def test_round_trip(tmp_path: Path, facts: ReleaseFacts, backbone: bytes, banks:
         assert {name: values.tobytes() for name, values in loaded.bank(domain).items()} == {n: v.tobytes() for n, v in bank.items()}
 
 
+def test_tf32_is_sealed_where_it_is_allowed(tmp_path: Path, facts: ReleaseFacts, backbone: bytes, banks: dict[Domain, Bank]) -> None:
+    """A release allows TF32 only where its manifest says so, and nobody can switch it on afterwards."""
+    write_release(tmp_path, replace(facts, release_id="exact"), backbone, banks)
+    write_release(tmp_path, replace(facts, release_id="rounded", allows_tf32=True), backbone, banks)
+    shelf = ReleaseShelf([tmp_path])
+    assert (shelf.load("exact").release.allows_tf32, shelf.load("rounded").release.allows_tf32) == (False, True)
+
+    manifest = tmp_path / "exact" / "release.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"allows_tf32": True}))
+    with pytest.raises(ReleaseDamaged, match=r"release\.json"):
+        shelf.verify("exact")
+
+
 def test_folder_format(shelf: ReleaseShelf) -> None:
     """The folder holds what the format promises, nothing else, and is readable by others."""
     folder = shelf.load("first").folder
