@@ -81,7 +81,7 @@ def read(path: Path) -> FileDataset:
             return pydicom.dcmread(path)
     except InvalidDicomError:
         raise NotDicom(why="it has no DICOM Part 10 header") from None
-    except OSError:
+    except (OSError, MemoryError):
         raise
     # The named boundary: a broken file makes pydicom raise nearly anything, with the file's values in the text.
     except Exception as error:  # noqa: BLE001
