@@ -56,7 +56,7 @@ class Ledger:
         """Bring the schema up to date; processes that start together wait for each other."""
         with _alone(self.url), self.engine.connect() as connection:
             if self.engine.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config = _alembic_config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -162,6 +162,13 @@ def test_nodes_that_start_together_migrate_one_after_the_other(ledger_url: str) 
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0]
 
 
+def test_a_ledger_that_stays_open_does_not_keep_others_out(ledger: Ledger) -> None:
+    """A supervisor holds its ledger open for as long as it runs, while its children open theirs."""
+    program = "import sys; from dosremc_node.ledger import open_ledger; open_ledger(sys.argv[1]).check_schema()"
+    url = ledger.url.render_as_string(hide_password=False)
+    assert subprocess.run([sys.executable, "-c", program, url], check=False, timeout=60).returncode == 0
+
+
 # --- Arrival ----------------------------------------------------------------------------------------------------------
 
 
