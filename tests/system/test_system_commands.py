@@ -63,9 +63,11 @@ def test_the_node_runs_on_postgresql(stand_in_pacs: StandInPacs, start_node: Sta
     urls = {
         name: make_url(postgresql_url).set(database=f"system_{name}").render_as_string(hide_password=False) for name in ("ledger", "engine")
     }
-    with create_engine(postgresql_url, isolation_level="AUTOCOMMIT").connect() as connection:
+    server = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
         for name in urls:
             connection.execute(text(f"CREATE DATABASE system_{name}"))
+    server.dispose()
     node = start_node(stand_in_pacs, options=[f"database.url={urls['ledger']}", f"database.engine_url={urls['engine']}"])
     send_to(node, [image.content for image in exam_of("A", 1, Laterality.RIGHT).images])
     wait_until(lambda: "revision_opened" in node.log.read_text(), "the assessment began")
