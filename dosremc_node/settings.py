@@ -67,9 +67,13 @@ class ReceptionSettings(_Section):
 
 
 class StorageSettings(_Section):
-    """Where images, network inputs and rendered documents are kept."""
+    """Where images, network inputs and rendered documents are kept.
+
+    Network inputs can be made again: of those only the newest are kept, ``inputs_megabytes`` of them.
+    """
 
     folder: Path = Path("var/artifacts")
+    inputs_megabytes: int = Field(20_000, ge=0)
 
 
 class DatabaseSettings(_Section):
@@ -111,11 +115,15 @@ class Provider(StrEnum):
 class WorkerSettings(_Section):
     """How much is done at once, on what, and how often a study that brings its worker down is tried.
 
-    ``providers`` are in order of preference; none means CUDA where it is there, else the processor. ``moments_share`` of
+    ``decoding_processes`` images are decoded at once, one in a process; an image that takes more than ``decoding_seconds`` or
+    ``decoding_megabytes``, its process's own 300 included, is refused. ``providers`` are in order of preference; none means CUDA where it is there, else the processor. ``moments_share`` of
     the images goes through a second, unfolded pass that measures what drift is told from.
     """
 
     concurrent_studies: int = Field(2, ge=1, le=64)
+    decoding_processes: int = Field(2, ge=1, le=64)
+    decoding_seconds: float = Field(60.0, gt=0)
+    decoding_megabytes: int = Field(4096, ge=512)
     inference_threads: int = Field(0, ge=0)
     providers: tuple[Provider, ...] = ()
     moments_share: float = Field(0.02, ge=0, le=1)

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from dosremc_node import studies
+from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine
 from dosremc_node.failures import describe
 from dosremc_node.ledger import deliveries, receiving, revisions
@@ -22,6 +23,7 @@ ASSESS, DELIVER, COMPARE = "assess", "deliver", "compare"
 _LOOK_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 3600.0
 _ENGINE_RETENTION = timedelta(days=7)
+_MEGABYTE = 1 << 20
 
 log = structlog.get_logger(__name__)
 
@@ -107,3 +109,5 @@ class Sweeper:
         self._cleaned_up = now
         self._looked_at = {name: at for name, at in self._looked_at.items() if now - at < _CLEAN_UP_SECONDS}
         log.info("engine_cleaned_up", workflows=self._engine.forget_finished(_ENGINE_RETENTION))
+        inputs_at_most = self._node.settings.storage.inputs_megabytes * _MEGABYTE
+        log.info("inputs_cleaned_up", inputs=self._node.store.keep_newest(ArtifactKind.INPUT, inputs_at_most))

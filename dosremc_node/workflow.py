@@ -12,6 +12,7 @@ again and again what is due, and has that executed. So a crash at any moment lea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,12 +20,14 @@ from pathlib import Path
 
 import structlog
 
-from dosremc_node import delivery, imaging, inference, reporting, studies
-from dosremc_node.artifacts import ArtifactKind, content_key, derived_key
+from dosremc_node import delivery, inference, reporting, studies
+from dosremc_node.artifacts import ArtifactKind, content_key
 from dosremc_node.engine import Workflows, step, workflow, workflows
-from dosremc_node.errors import ArtifactMissing, NodeError, NotAMammogram, StaleWriter, UndecodableImage
+from dosremc_node.errors import NodeError, NodeStopping, NotAMammogram, NotDicom, StaleWriter, UndecodableImage
 from dosremc_node.failures import describe
+from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inference import ScoredImage
+from dosremc_node.inputs import NetworkInputs
 from dosremc_node.ledger import deliveries, moments, receiving, revisions
 from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
 from dosremc_node.ledger.revisions import Hold
@@ -74,9 +77,11 @@ def receive(node: Node, received: ReceivedObject) -> None:
 class Journey(Workflows):
     """The workflows of a node. Their arguments are the ledger's ids; what they make lies among the artifacts and in rows."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, workers: ImagingWorkers) -> None:
         super().__init__("journey")
         self.node = node
+        self.workers = workers
+        self.inputs = NetworkInputs(node.store)
         self.scores = inference.InferenceEngine(node.settings.worker.inference_threads, node.settings.worker.providers)
 
     def warm_up(self) -> None:
@@ -99,8 +104,8 @@ class Journey(Workflows):
             self.score(study_id, number, hold.epoch, unreadable)
             self.render(study_id, number, hold.epoch)
             self._measure(hold, unreadable)
-        except StaleWriter:
-            log.warning("assessment_dropped", study=study_id, revision=number)
+        except (StaleWriter, NodeStopping) as error:
+            log.warning("assessment_dropped", study=study_id, revision=number, reason=describe(error))
         except Exception as error:  # noqa: BLE001 - the boundary: whatever cannot go on is parked, never lost
             log.error(  # noqa: TRY400 - a traceback could quote a patient
                 "assessment_parked", study=study_id, revision=number, reason=describe(error)
@@ -109,19 +114,11 @@ class Journey(Workflows):
 
     @step
     def prepare(self, study_id: str, number: int) -> dict[str, str]:
-        """Pixels become network inputs; answers which images have none, and why."""
+        """Pixels become network inputs, several images at a time; answers which images have none, and why."""
         revision = revisions.get_revision(self.node.ledger, StudyId(study_id), number)
-        unreadable = {}
-        for image in revision.to_score:
-            try:
-                self._network_input(revision, image)
-            except UndecodableImage as error:
-                unreadable[str(image.instance_id)] = NotAssessedReason.UNREADABLE.name
-                log.warning("image_unreadable", study=study_id, image=image.name, reason=str(error))
-            except NotAMammogram as error:
-                unreadable[str(image.instance_id)] = NotAssessedReason.TEXT_PAGE.name
-                log.info("image_without_breast", study=study_id, image=image.name, reason=str(error))
-        return unreadable
+        with ThreadPoolExecutor(self.node.settings.worker.decoding_processes) as threads:
+            reasons = threads.map(partial(self._why_unreadable, revision), revision.to_score)
+        return {str(image.instance_id): reason.name for image, reason in zip(revision.to_score, reasons, strict=True) if reason}
 
     @step
     def score(self, study_id: str, number: int, epoch: int, unreadable: dict[str, str]) -> None:
@@ -166,20 +163,20 @@ class Journey(Workflows):
         except Exception as error:  # noqa: BLE001 - the boundary: a measurement that fails must not cost a report
             log.warning("image_not_measured", study=hold.study_id, revision=hold.number, reason=describe(error))
 
-    def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:
-        """The image as the network sees it: kept by image digest and preprocessing hash, made again where it is lost."""
-        release = self.node.shelf.load(revision.plan.release_id).release
-        name = f"{image.sha256}-{release.preprocessing_sha256}"
+    def _why_unreadable(self, revision: StudyRevision, image: StudyImage) -> NotAssessedReason | None:
+        """Why the image has no network input, once it was tried to make one; None where it has."""
         try:
-            return imaging.decode_input(self.node.store.read(derived_key(ArtifactKind.INPUT, name)))
-        except ArtifactMissing:
-            laterality = image.header.laterality
-            if laterality is None:
-                raise NotAMammogram(why="its side is unknown") from None
-            with self._local(image) as path:
-                made = imaging.prepare(path, release.preprocessing, laterality)
-            self.node.store.put_derived(ArtifactKind.INPUT, name, imaging.encode_input(made))
-            return made
+            self._network_input(revision, image)
+        except (UndecodableImage, NotDicom) as error:
+            log.warning("image_unreadable", study=revision.study_id, image=image.name, reason=str(error))
+            return NotAssessedReason.UNREADABLE
+        except NotAMammogram as error:
+            log.info("image_without_breast", study=revision.study_id, image=image.name, reason=str(error))
+            return NotAssessedReason.TEXT_PAGE
+        return None
+
+    def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:
+        return self.inputs.get(self.node.shelf.load(revision.plan.release_id).release, image, self.workers)
 
     def _output(
         self, revision: StudyRevision, bank: BankId, image: StudyImage, unreadable: Mapping[str, str]
@@ -249,7 +246,7 @@ class Journey(Workflows):
             return
         try:
             same = len({self._pixels(sha256) for sha256 in pair}) == 1
-        except UndecodableImage:
+        except (UndecodableImage, NotDicom):
             same = False
         standing = Standing.VARIANT if same else Standing.QUARANTINED
         receiving.settle_contender(self.node.ledger, instance_id, standing)
@@ -257,4 +254,4 @@ class Journey(Workflows):
 
     def _pixels(self, sha256: str) -> str:
         with self.node.store.local(content_key(ArtifactKind.IMAGE, sha256)) as path:
-            return imaging.pixel_digest(path)
+            return self.workers.pixel_digest(path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dosremc_node.artifacts.incoming import IncomingFile
@@ -67,6 +67,17 @@ class FolderStore:
         for path in sorted((self._folder / kind).glob("*/*")):
             yield f"{kind}/{path.parent.name}/{path.name}"
 
+    def keep_newest(self, kind: ArtifactKind, bytes_at_most: int) -> int:
+        if kind.is_content_addressed:
+            raise ValueError(f"{kind} cannot be made again")
+        removed, kept_bytes = 0, 0
+        for _, size, path in sorted(_ages((self._folder / kind).glob("*/*")), reverse=True):
+            kept_bytes += size
+            if kept_bytes > bytes_at_most:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._folder).free
 
@@ -99,6 +110,14 @@ class FolderStore:
         _sync_folder(shard.parent)
         _sync_folder(self._folder)
         self._durable.add(shard)
+
+
+def _ages(paths: Iterable[Path]) -> Iterator[tuple[int, int, Path]]:
+    """When each file was written, its size, and the file."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process may remove some at the same time
+            status = path.stat()
+            yield status.st_mtime_ns, status.st_size, path
 
 
 def _make_folder(folder: Path) -> None:

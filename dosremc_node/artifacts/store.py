@@ -106,6 +106,13 @@ class ArtifactStore(Protocol):
         """All keys of a kind, in order."""
         ...
 
+    def keep_newest(self, kind: ArtifactKind, bytes_at_most: int) -> int:
+        """Remove what was put first until the rest has at most so many bytes; gives how many artifacts went.
+
+        Raises `ValueError` for a content-addressed kind, which could not be made again.
+        """
+        ...
+
     def free_bytes(self) -> int:
         """How many bytes can still be kept."""
         ...

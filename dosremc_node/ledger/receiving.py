@@ -111,6 +111,14 @@ def _move_deadline(session: Session, study: StudyRow, now: datetime, due: DueRul
     study.due_at = due(images, study.waiting_since or now, now)
 
 
+def next_arrival(ledger: Ledger, after: int) -> tuple[int, str, ImageHeader] | None:
+    """The first image after instance ``after`` whose study is still receiving: its instance id, digest and header."""
+    query = select(InstanceRow).join(InstanceRow.study).where(StudyRow.due_at.is_not(None), InstanceRow.standing == Standing.PRIMARY)
+    with ledger.reading() as session:
+        row = session.scalars(query.where(InstanceRow.id > after).order_by(InstanceRow.id).limit(1)).first()
+        return (row.id, row.sha256, from_json(ImageHeader, row.header)) if row else None
+
+
 def is_our_document(ledger: Ledger, sop_instance_uid: str) -> bool:
     """Whether a document of this UID was rendered here: autorouting sends our own reports back (promise 5)."""
     with ledger.reading() as session:

@@ -130,6 +130,27 @@ def test_keys_are_listed_by_kind_and_in_order(store: ArtifactStore) -> None:
     assert list(store.keys(ArtifactKind.SALIENCY)) == []
 
 
+def test_of_what_can_be_made_again_the_newest_is_kept(store: ArtifactStore) -> None:
+    """The oldest go until the rest is within the bound, an older one that was made again counts as new, and other kinds are left alone."""
+    image = store.put(ArtifactKind.IMAGE, b"x" * 1000)
+    keys = [store.put_derived(ArtifactKind.INPUT, f"{number:02x}", b"x" * 100) for number in range(10)]
+    assert store.keep_newest(ArtifactKind.INPUT, 1000) == 0
+    store.put_derived(ArtifactKind.INPUT, "00", b"y" * 100)
+    assert store.keep_newest(ArtifactKind.INPUT, 350) == 7
+    assert list(store.keys(ArtifactKind.INPUT)) == [keys[0], *keys[8:]]
+    assert store.keep_newest(ArtifactKind.INPUT, 0) == 3
+    assert store.exists(image)
+
+
+@pytest.mark.parametrize("kind", ADDRESSED)
+def test_what_cannot_be_made_again_is_never_dropped(store: ArtifactStore, kind: ArtifactKind) -> None:
+    """Images, documents and saliency maps go one by one or not at all."""
+    key = store.put(kind, b"kept")
+    with pytest.raises(ValueError, match="made again"):
+        store.keep_newest(kind, 0)
+    assert store.exists(key)
+
+
 def test_many_writers_of_the_same_bytes_agree(store: ArtifactStore) -> None:
     """Eight writers of one content at once all get the same key, and the bytes are whole."""
     content = b"x" * 100_000
