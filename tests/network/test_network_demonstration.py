@@ -1,0 +1,55 @@
+"""The training command from end to end, small, and the examples that it learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dosremc_node.network import Recipe, train_demonstration
+from dosremc_node.network.demonstration import SPEC
+from dosremc_node.network.examples import Breast, Examples, simulate_examples
+from dosremc_node.network.training import _cropped
+from dosremc_node.releases import ReleaseShelf
+from dosremc_node.simulation import HALF_SIZE
+
+TINY = Recipe(images_per_vendor=16, bank_images=8, validation_images=8, test_images=8, served_images=4, epochs=1, processes=1)
+
+
+@pytest.mark.slow
+def test_the_training_command_writes_a_whole_release(tmp_path: Path) -> None:
+    """A release whose digests hold, with a bank and an operating point for each vendor, and progress that ends at 1 for every step."""
+    heard: dict[str, float] = {}
+    release = train_demonstration(tmp_path, TINY, lambda what, share: heard.update({what: share}))
+    shelf = ReleaseShelf([tmp_path])
+    shelf.verify("demonstration")
+    assert shelf.load("demonstration").release == release
+    assert sorted(release.banks) == sorted(release.operating_points) == ["simulated-a", "simulated-b", "simulated-c"]
+    assert len({bank.sha256 for bank in release.banks.values()}) == 3
+    assert set(heard.values()) == {1.0}
+
+
+@pytest.mark.slow
+def test_training_images_look_like_those_that_are_sent() -> None:
+    """The coarse image of a breast and the one at the size that is sent are nearly the same to the network."""
+    coarse, sent = (
+        simulate_examples([Breast(seed, vendor, binning) for seed, vendor in enumerate("ABC")], SPEC, processes=1)
+        for binning in (None, HALF_SIZE)
+    )
+    assert np.array_equal(coarse.malignant, sent.malignant)
+    np.testing.assert_allclose(coarse.lesions, sent.lesions, atol=2)
+    for one, other in zip(coarse.pixels.astype(np.float64), sent.pixels.astype(np.float64), strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_a_crop_holds_the_lesion() -> None:
+    """Wherever the lesion is, the crop has it inside, and the lesion's coordinates are the crop's."""
+    random = np.random.default_rng(2)
+    lesions = np.stack([random.uniform(1, 47, 64), random.uniform(1, 95, 64), np.full(64, 4.0)], axis=1).astype(np.float32)
+    pixels = np.zeros((64, 96, 48), np.float16)
+    for index, (column, row, _) in enumerate(lesions):
+        pixels[index, int(row), int(column)] = 1
+    crops, places = _cropped(Examples(pixels, np.ones(64, np.bool_), lesions), np.arange(64), 32, random)
+    for crop, (column, row, _) in zip(crops[:, 0].numpy(), places.numpy(), strict=True):
+        assert crop[int(row), int(column)] == 1
