@@ -181,7 +181,7 @@ def test_stopping_blames_no_image() -> None:
 
 def test_a_process_that_cannot_confine_itself_takes_no_image() -> None:
     """A limit that the machine cannot set is told at the start, and no image is decoded without one."""
-    with pytest.raises(DecoderUnavailable, match="status 1.*decoding_megabytes"):
+    with pytest.raises(DecoderUnavailable, match=r"status 1\. See `worker\.decoding_megabytes`"):
         ImagingWorkers(1, SECONDS, 1 << 60).start()
 
 

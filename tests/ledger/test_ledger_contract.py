@@ -23,6 +23,7 @@ from dosremc_node.ledger.receiving import (
     contender_and_primary,
     contenders,
     is_our_document,
+    next_arrival,
     record_object,
     settle_contender,
 )
@@ -170,6 +171,19 @@ def test_a_ledger_that_stays_open_does_not_keep_others_out(ledger: Ledger) -> No
 
 
 # --- Arrival ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_arrives_at_an_open_study_can_be_walked_through(ledger: Ledger) -> None:
+    """Primary images of studies that wait for a revision, in the order of arrival; a contender and a study that waits for none are passed over."""
+    opened(ledger, "1.1")
+    for number in (1, 2):
+        record_object(ledger, *image(number), at_once)
+    record_object(ledger, *image(2, sha256="f" * 64), at_once)
+    walked, after = [], 0
+    while arrival := next_arrival(ledger, after):
+        after, sha256, header = arrival
+        walked.append((sha256, header))
+    assert walked == [(image(number)[0].sha256, image(number)[1]) for number in (1, 2)]
 
 
 def test_the_same_instance_twice_is_one_instance(ledger: Ledger) -> None:
