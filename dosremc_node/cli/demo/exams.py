@@ -43,7 +43,7 @@ def how_many() -> tuple[int, int]:
 
 
 def _film(exam: SimulatedExam) -> DemoStudy:
-    truth = "under a unit's headers; left breast malignant, right breast benign, both proven"
+    truth = "under a unit's headers; left breast malignant, right benign, both proven. The demonstration weights have never seen film."
     return DemoStudy("Real film exam", "film", exam.study_instance_uid, exam.manufacturer, _contents(exam), truth)
 
 
