@@ -54,6 +54,7 @@ COPIED: Final = (
 )
 
 _CHARACTER_SET: Final = "SpecificCharacterSet"
+_MULTI_BYTE_EXTENSIONS: Final = frozenset(f"ISO 2022 IR {number}" for number in (58, 87, 149, 159))
 _TIMEZONE: Final = "TimezoneOffsetFromUTC"
 _LONGEST: Final = 0xFFFE
 
@@ -97,6 +98,9 @@ def character_set(source: Dataset) -> list[str]:
         return []
     if len(terms) > 1 and any(term in STAND_ALONE_ENCODINGS for term in terms):
         return []
+    if terms[0] in _MULTI_BYTE_EXTENSIONS:
+        # Not allowed as the first term (PS3.3 C.12.1.1.2): what was meant is ASCII, until an escape sequence comes.
+        terms.insert(0, "")
     return terms if any(terms) else []
 
 

@@ -98,6 +98,15 @@ def test_any_bytes_are_copied_as_they_are(
     assert pydicom.dcmread(BytesIO(summary.content)).StudyInstanceUID == "1.2.826.0.1.3680043.8.498.1000"
 
 
+@pytest.mark.parametrize("term", ["ISO 2022 IR 58", "ISO 2022 IR 87", "ISO 2022 IR 149", "ISO 2022 IR 159"])
+def test_a_code_extension_alone_is_ascii_first(make_exam: Callable[..., Any], tmp_path: Path, term: str) -> None:
+    """A term that may only follow another follows the default one, so that our own words can be written too."""
+    path = part_10({"SpecificCharacterSet": term.encode(), "PatientName": b"A^\x1b$(D\x30\x21\x1b(B"}, tmp_path / "image.dcm")
+    content = with_header(make_exam(), path).render()[0].content
+    assert raw_values(content, ("PatientName",)) == {"PatientName": b"A^\x1b$(D\x30\x21\x1b(B "}
+    assert list(pydicom.dcmread(BytesIO(content)).SpecificCharacterSet) == ["", term]
+
+
 def test_missing_attributes_are_empty(make_exam: Callable[..., Any], tmp_path: Path) -> None:
     """Type 2 attributes that the image lacks are in the report, with no value."""
     path = part_10({}, tmp_path / "image.dcm")
