@@ -120,6 +120,9 @@ python_packages() {
   quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
     ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c deploy/constraints.txt -e ".[$extras]" ||
     fail "pip could not install the packages: see $log"
+  if [ "$(processor)" = cpu ] && compgen -G "$venv/lib/python3*/site-packages/nvidia_*" >/dev/null; then
+    say "torch came as its CUDA build, which this machine has no use for: TORCH_INDEX may name the index of the CPU builds"
+  fi
 }
 
 mkdir -p build
