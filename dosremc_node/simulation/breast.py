@@ -81,7 +81,7 @@ def _millimetres() -> tuple[Field, Field]:
 
 
 def _depth_inside(anatomy: Anatomy) -> Field:
-    """How far each grid point lies inside the outline, in mm (0 outside)."""
+    """How far each grid point lies inside the outline, in mm (below 0 outside)."""
     x, y = _millimetres()
     random = np.random.default_rng([anatomy.seed, 1])
     _, nipple_y = anatomy.nipple_mm
@@ -94,11 +94,17 @@ def _depth_inside(anatomy: Anatomy) -> Field:
     inside = 1 - np.abs(offset) ** exponent - (x / anatomy.depth_mm) ** 2.1
     for harmonic in (1, 2, 3):
         inside += np.float32(0.018 * random.normal() / harmonic) * np.sin(harmonic * offset * 2.5 + np.float32(random.uniform(0, 6.3)))
-    # The chest wall is no border of the breast: the detector ends there.
+    shape = (inside > 0).astype(np.uint8)
+    # Smoothed, so that the outline shows no steps of the grid.
+    depth = cv2.GaussianBlur(_distance(shape) - _distance(1 - shape), (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(depth, np.float32)
+
+
+def _distance(shape: NDArray[np.uint8]) -> Field:
+    """How far each grid point of the shape lies from its border, in mm. The chest wall is none: the detector ends there."""
     beyond = 40
-    padded = cv2.copyMakeBorder((inside > 0).astype(np.uint8), beyond, beyond, beyond, 0, cv2.BORDER_REPLICATE)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[beyond:-beyond, beyond:]
-    return np.asarray(distance * GRID_MM, np.float32)
+    padded = cv2.copyMakeBorder(shape, beyond, beyond, beyond, 0, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[beyond:-beyond, beyond:] * GRID_MM, np.float32)
 
 
 def _thickness(depth_inside: Field, compressed_mm: float) -> Field:

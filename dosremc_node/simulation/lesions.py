@@ -86,7 +86,7 @@ def _cluster(x_mm: Field, y_mm: Field, lesion: Lesion, pitch_mm: float) -> Field
         size = random.uniform(0.2, 0.6)
         width = _seen_width(size, pitch_mm)
         squared = (x_mm - np.float32(at[0])) ** 2 + (y_mm - np.float32(at[1])) ** 2
-        total += np.float32(random.uniform(0.28, 0.65) * (size / width) ** 2) * np.exp(-squared / (2 * width**2))
+        total += np.float32(random.uniform(0.2, 0.55) * (size / width) ** 2) * np.exp(-squared / (2 * width**2))
     return np.asarray(total, np.float32)
 
 

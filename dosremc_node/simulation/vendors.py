@@ -73,7 +73,7 @@ VENDOR_B = Vendor(
 VENDOR_C = Vendor(
     key="C", manufacturer="Simulated Vendor C", model="Simulator C Inspiration", software_version="C VB30",
     pitch_mm=0.085, photons_per_mm2=6.0e4, noise_gain=1.1, grain_mm=0.25, blur_mm=0.12,
-    equalisation=0.70, sharpening=2.2, sharpening_mm=1.1, gamma=0.60, toe=0.50, shoulder=0.0, clip=(8.0, 99.4),
+    equalisation=0.70, sharpening=1.5, sharpening_mm=1.1, gamma=0.60, toe=0.50, shoulder=0.0, clip=(8.0, 99.4),
     bits_stored=12, black=180, white=3100, photometric_interpretation="MONOCHROME2",
     padding_value=3200, padding_mm=3.0, rotated=True, anode="MOLYBDENUM", filter_material="MOLYBDENUM", kvp=28.0,
 )  # fmt: skip

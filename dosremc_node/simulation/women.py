@@ -20,7 +20,7 @@ class Population:
     hard the task is. ``cluster_share`` of the malignant lesions are clusters; ``benign_share`` of all breasts hold an oval.
     """
 
-    conspicuity: tuple[float, float] = (1.2, 2.3)
+    conspicuity: tuple[float, float] = (0.8, 1.7)
     radius_mm: tuple[float, float] = (4.5, 9.5)
     cluster_share: float = 0.2
     benign_share: float = 0.35
