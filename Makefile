@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow bench lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,9 @@ test: .venv/ready-for-test  ## everything but the tests marked slow
 
 test-slow: .venv/ready-for-test  ## the tests marked slow
 	@$(PYTHON) -m pytest -m slow
+
+bench: .venv/ready-for-test  ## how long everything takes on this machine, which should be quiet: some 15 minutes; leaves build/bench/*.json
+	@PYTHONPATH=tests $(PYTHON) -m bench
 
 lint: .venv/ready-for-test  ## rules, format, types, and who may import whom
 	@$(PYTHON) -m ruff check

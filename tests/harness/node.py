@@ -66,6 +66,12 @@ class RunningNode:
         """Its ledger, to look at."""
         return Ledger(self.settings.database.url)
 
+    @property
+    def process_group(self) -> int:
+        """The group that all its processes belong to."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("ab") as log:

@@ -25,7 +25,8 @@ def copy_of_study(contents: Sequence[bytes], name: str) -> list[bytes]:
 
 def _copy(content: bytes, name: str) -> bytes:
     dataset = dcmread(BytesIO(content))
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+    dataset.StudyInstanceUID = generate_uid(entropy_srcs=[name])
+    for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, generate_uid(entropy_srcs=[name, str(dataset[keyword].value)]))
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.PatientID, dataset.PatientName, dataset.AccessionNumber = name, f"Copy^{name}", name[:16]
