@@ -15,7 +15,7 @@ from dosremc_node.ledger.overview import list_studies
 from dosremc_node.ledger.states import StudyState
 from harness.node import RunningNode, send_to, wait_until
 
-UNFINISHED_AT_MOST = 3
+UNFINISHED_AT_MOST = 2
 
 
 def copy_of_study(contents: Sequence[bytes], name: str) -> list[bytes]:
