@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from types import TracebackType
 
 from dosremc_node.errors import NodeError
+
+
+def places(trace: TracebackType | None) -> list[str]:
+    """The way an exception took, as ``file:line``: what may be logged where its message may not."""
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
 
 
 def describe(error: BaseException) -> str:
@@ -15,6 +21,7 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, NodeError):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"unexpected {type(error).__name__}{place}"
+    if error.__traceback__ is None:
+        return f"unexpected {type(error).__name__}"
+    file, line = places(error.__traceback__)[-1].rsplit(":", 1)
+    return f"unexpected {type(error).__name__} ({file}, line {line})"

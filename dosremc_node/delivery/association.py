@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-import pydicom.config
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
-
-# Both quote what identifies a patient: pydicom odd values in its warnings, pynetdicom queries and instances in its log lines.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 TRANSFER_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 REJECTED_TRANSIENT: Final = 2

@@ -10,6 +10,9 @@ from dosremc_node.imaging.decoders import DECODER_ORDER, pixel_digest
 from dosremc_node.imaging.encoding import decode_input, encode_input
 from dosremc_node.imaging.preparation import DEFAULT_SPEC, prepare, preprocessing_sha256
 from dosremc_node.imaging.workers import ImagingWorkers
+from dosremc_node.libraries import settle_dicom_libraries
+
+settle_dicom_libraries()
 
 __all__ = [
     "DECODER_ORDER",

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,6 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from dosremc_node.errors import NotDicom, UndecodableImage
 from dosremc_node.imaging.codestream import Codestream, Family, describe
-
-# Real headers break the rules of value representations all the time; what matters of them is checked where it is used,
-# and pydicom's complaints would print the values.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 StoredValues = NDArray[np.integer[Any]]
 
@@ -77,8 +71,7 @@ _LARGEST_FRAME = 128_000_000
 def read(path: Path) -> FileDataset:
     """Read a DICOM Part 10 file with its pixel data; raises `NotDicom`."""
     try:
-        with _quietly():
-            return pydicom.dcmread(path)
+        return pydicom.dcmread(path)
     except InvalidDicomError:
         raise NotDicom(why="it has no DICOM Part 10 header") from None
     except (OSError, MemoryError):
@@ -128,14 +121,6 @@ def pixel_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Drop pydicom's warnings: they quote values of the header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _undecodable(syntax: uid.UID, why: str) -> UndecodableImage:
     return UndecodableImage(transfer_syntax=syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax", why=why)
 
@@ -148,8 +133,7 @@ def _transfer_syntax(dataset: FileDataset) -> uid.UID:
 def _integer(dataset: FileDataset, keyword: str, default: int = 0) -> int:
     """An integer of the header; ``default`` where it is missing or no integer."""
     try:
-        with _quietly():
-            return int(dataset.get(keyword, default))
+        return int(dataset.get(keyword, default))
     except (TypeError, ValueError, AttributeError, OverflowError, NotImplementedError):
         return default
 
@@ -214,9 +198,8 @@ def _decode(dataset: FileDataset, syntax: uid.UID, frame: int, plugins: tuple[st
     failures = []
     for plugin in plugins:
         try:
-            with _quietly():
-                values: StoredValues = decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=plugin)[0]
-                return values.astype(values.dtype.newbyteorder("="), copy=False)
+            values: StoredValues = decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=plugin)[0]
+            return values.astype(values.dtype.newbyteorder("="), copy=False)
         except (KeyboardInterrupt, SystemExit):
             raise
         # The named boundary: each decoder fails in its own way, those in Rust with a panic that is no Exception, and the next may succeed.

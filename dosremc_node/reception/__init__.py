@@ -5,7 +5,10 @@ The room knows DIMSE: who may send, how bytes get from the network to the disk, 
 `find_studies` and `move_study`, with which the node asks a PACS for what was never sent.
 """
 
+from dosremc_node.libraries import settle_dicom_libraries
 from dosremc_node.reception.retrieve import FoundStudy, MoveProgress, find_studies, move_study
 from dosremc_node.reception.server import Receiver
+
+settle_dicom_libraries()
 
 __all__ = ["FoundStudy", "MoveProgress", "Receiver", "find_studies", "move_study"]

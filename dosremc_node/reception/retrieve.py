@@ -16,7 +16,6 @@ from pynetdicom.association import Association
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
 from dosremc_node.reception.connection import close_at_end
-from dosremc_node.reception.quiet import quieten_libraries
 from dosremc_node.settings import Destination
 
 STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
@@ -116,7 +115,6 @@ def _matches(peer: Destination, association: Association, query: Dataset) -> Ite
 
 @contextmanager
 def _association(peer: Destination, calling_ae_title: str, abstract_syntax: UID, silence_seconds: float) -> Iterator[Association]:
-    quieten_libraries()
     _knock(peer)
     entity = AE(calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = peer.timeout_seconds

@@ -20,7 +20,6 @@ from dosremc_node.artifacts import ArtifactStore, clean_incoming
 from dosremc_node.reception.admission import Admission
 from dosremc_node.reception.connection import close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import VERIFICATION, agree
-from dosremc_node.reception.quiet import quieten_libraries
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
 from dosremc_node.reception.storing import Storing
 from dosremc_node.records import ReceivedObject
@@ -69,7 +68,6 @@ class Receiver:
 
     def start(self) -> None:
         """Remove what a crash left half received, and listen; raises `OSError` where the address is taken."""
-        quieten_libraries()
         removed = clean_incoming(self._store.incoming)
         # Until an association is admitted it is offered nothing but verification.
         contexts = [build_context(VERIFICATION)]

@@ -24,7 +24,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dosremc_node.artifacts import ArtifactStore, IncomingFile
 from dosremc_node.errors import NotDicom
-from dosremc_node.reception.quiet import places
+from dosremc_node.failures import places
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from pynetdicom.events import Event
 
 from dosremc_node.artifacts import ArtifactKind, ArtifactStore
 from dosremc_node.errors import NotDicom
-from dosremc_node.reception.quiet import places
+from dosremc_node.failures import places
 from dosremc_node.reception.spooling import SpooledObject, spooled_object
 from dosremc_node.records import ReceivedObject
 

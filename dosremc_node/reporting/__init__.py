@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dosremc_node.libraries import settle_dicom_libraries
 from dosremc_node.records import Assessment, Document, PredecessorDocument, Release, StudyRevision
 from dosremc_node.reporting.document import Case
 from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
 from dosremc_node.reporting.region import region_report
 from dosremc_node.reporting.summary import summary_report
+
+settle_dicom_libraries()
 
 __all__ = ["document_uid", "render", "series_uid"]
 

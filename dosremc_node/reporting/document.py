@@ -5,7 +5,6 @@ A new kind of document is a new file beside `summary` and `region` that makes a 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,12 +22,6 @@ from dosremc_node.reporting import codes
 from dosremc_node.reporting.identity import document_uid, local_time, series_number, series_uid
 from dosremc_node.reporting.patient import copy_modules, timezone_offset, write_as_copied
 from dosremc_node.reporting.wording import intended_use, plain
-
-# What identifies a patient is copied as it is, and a message about its oddities would print it: pydicom's warnings quote
-# values, highdicom's log lines quote UIDs.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
-logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 SR_CLASS_UID: Final = str(ComprehensiveSRStorage)
 """Every PACS takes Comprehensive SR; Comprehensive 3D SR, which regions on a flat image do not need, is refused by some."""

@@ -7,7 +7,6 @@ of it can appear in a warning.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Final
 
@@ -66,10 +65,7 @@ def read_identity(path: Path) -> Dataset:
 
 def read_header(path: Path, *keywords: str) -> Dataset:
     """Some attributes of a received image, undecoded."""
-    with warnings.catch_warnings():
-        # An odd character set is a matter for `character_set`, below; every image with one would warn here.
-        warnings.simplefilter("ignore")
-        return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(keywords))
+    return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(keywords))
 
 
 def copy_modules(source: Dataset, target: Dataset) -> None:

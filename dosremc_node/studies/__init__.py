@@ -5,9 +5,12 @@ It gives the header of an image, when a study is due, and the plan that its revi
 
 from __future__ import annotations
 
+from dosremc_node.libraries import settle_dicom_libraries
 from dosremc_node.studies.domains import DomainRule, DomainTable, load_domains
 from dosremc_node.studies.eligibility import is_image
 from dosremc_node.studies.headers import read_header
 from dosremc_node.studies.plans import due_at, make_plan, views_complete
+
+settle_dicom_libraries()
 
 __all__ = ["DomainRule", "DomainTable", "due_at", "is_image", "load_domains", "make_plan", "read_header", "views_complete"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,10 +18,6 @@ from dosremc_node.studies import views
 from dosremc_node.studies.eligibility import why_not_assessed
 from dosremc_node.studies.tags import integer, items, text, texts
 
-# Real headers break the rules of value representations all the time; what matters of them is checked where it is used,
-# and pydicom's complaints would print the values.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-
 _FOR_PROCESSING = frozenset({uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing})
 
 
@@ -31,13 +26,11 @@ def read_header(path: Path) -> ImageHeader:
 
     Raises `NotDicom` where it is no DICOM file, or has no SOP Instance UID or Study Instance UID to be known by.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = _read(path)
-        header = _header(dataset)
-        if not header.sop_instance_uid or not header.who.study_instance_uid:
-            raise NotDicom(why="it has no SOP Instance UID or no Study Instance UID")
-        return replace(header, not_assessed=why_not_assessed(header, dataset))
+    dataset = _read(path)
+    header = _header(dataset)
+    if not header.sop_instance_uid or not header.who.study_instance_uid:
+        raise NotDicom(why="it has no SOP Instance UID or no Study Instance UID")
+    return replace(header, not_assessed=why_not_assessed(header, dataset))
 
 
 def _read(path: Path) -> FileDataset:

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_STORE
 
 from dosremc_node.errors import NotDicom
-from dosremc_node.reception.quiet import quieten_libraries
+from dosremc_node.libraries import settle_dicom_libraries
 from dosremc_node.records import ReceivedObject
 
 CANARY = "4747474747"
@@ -47,6 +47,7 @@ def test_no_identifier_is_printed_whatever_happens(  # noqa: PLR0917 - fixtures
     problem: Exception | None,
 ) -> None:
     """Canaries in all identifying attributes, UIDs included, good UIDs and bad ones: none comes out, none is answered."""
+    settle_dicom_libraries()  # as at the start of a process: pytest has put handlers of its own on these loggers since
     caplog.set_level(logging.DEBUG)
 
     def accept(received: ReceivedObject) -> None:
@@ -78,7 +79,7 @@ def test_the_log_line_of_an_object(
 
 def test_the_libraries_say_where_but_not_what(capfd: pytest.CaptureFixture[str]) -> None:
     """A warning of a library is logged as the place in its source and the kind of exception; its text is not, nor are details."""
-    quieten_libraries()
+    settle_dicom_libraries()
     logger = logging.getLogger("pynetdicom.utils")
     logger.info("uid %s", CANARY)
     logger.warning("uid %s", CANARY)
