@@ -1,0 +1,88 @@
+"""What scores an image: releases, their banks and operating points, and what they say of pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+from dosremc_node.records.encoding import to_json
+
+Domain = NewType("Domain", str)
+"""The name of a group of scanners that share a bank, such as ``hologic``."""
+
+
+@dataclass(frozen=True, slots=True)
+class BankId:
+    """A domain's bank, by content: ``sha256`` of its safetensors file."""
+
+    domain: Domain
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.domain}@{self.sha256[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A calibrated threshold with its target.
+
+    The network's logit z becomes the probability sigmoid(slope * z + intercept); an image is positive where that is at
+    or above ``threshold``. ``target`` says in words what the threshold was chosen for.
+    """
+
+    threshold: float
+    slope: float = 1.0
+    intercept: float = 0.0
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessingSpec:
+    """How pixels become a network input: written in the release's manifest and hashed, because a model is only as
+    good as the agreement between the pixels it learnt from and those it is served.
+
+    ``height`` and ``width`` are the network's input in pixels. ``crop`` names the rule for the region of interest,
+    ``grey_scale`` the rule for the grey values, ``normalisation`` what happens to them last.
+    """
+
+    height: int
+    width: int
+    grey_scale: str
+    crop: str
+    normalisation: str
+    chest_wall: str = "left"
+    version: int = 1
+
+    @property
+    def sha256(self) -> str:
+        """The digest that binds releases and kept network inputs to the preprocessing they were made with."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A backbone with all its banks and operating points: what the manifest ``release.json`` says.
+
+    ``operating_points`` go by scanner key (``str(ScannerKey)``) and, where a key has none of its own, by domain.
+    """
+
+    release_id: str
+    parent: str | None
+    filters_sha256: str
+    backbone_sha256: str
+    preprocessing: PreprocessingSpec
+    preprocessing_sha256: str
+    banks: dict[Domain, BankId]
+    operating_points: dict[str, OperatingPoint]
+    device_uid: str
+    created: datetime
+    approver: str
+    demonstration: bool
+    statement: str
+    """One sentence that every report repeats, such as what the weights may not be used for."""
+    algorithm_name: str = "DoSReMC"
+    manufacturer: str = "DoSReMC node"
+    allows_tf32: bool = False
+    """A GPU may round to TF32 (10 bits of mantissa): the release was proven with it."""
