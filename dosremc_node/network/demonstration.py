@@ -44,7 +44,7 @@ class Recipe:
     """
 
     images_per_vendor: int = 2400
-    bank_images: int = 800
+    bank_images: int = 1200
     validation_images: int = 300
     test_images: int = 300
     served_images: int = 60

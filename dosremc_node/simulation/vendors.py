@@ -63,8 +63,8 @@ VENDOR_A = Vendor(
 
 VENDOR_B = Vendor(
     key="B", manufacturer="Simulated Vendor B", model="Simulator B Essential", software_version="B53.40",
-    pitch_mm=0.094, photons_per_mm2=4.5e4, noise_gain=3.4, grain_mm=0.55, blur_mm=0.50,
-    equalisation=0.85, sharpening=0.0, sharpening_mm=2.0, gamma=1.8, toe=0.0, shoulder=0.55, clip=(0.5, 99.95),
+    pitch_mm=0.094, photons_per_mm2=4.5e4, noise_gain=2.2, grain_mm=0.45, blur_mm=0.40,
+    equalisation=0.85, sharpening=0.0, sharpening_mm=2.0, gamma=1.6, toe=0.0, shoulder=0.55, clip=(0.5, 99.95),
     bits_stored=14, black=16383, white=600, photometric_interpretation="MONOCHROME1",
     padding_value=0, padding_mm=4.0, mirrored=(Laterality.RIGHT,), voi_function="SIGMOID",
     anode="RHODIUM", filter_material="RHODIUM", kvp=30.0,
