@@ -8,6 +8,9 @@ What is configured here, and why:
 - The application version is a constant of ours. It is raised when the steps of a workflow change in number or order, so
   that a workflow begun under the old shape is never continued under the new one.
 - Whether something is tried too often is decided by the ledger, so the engine's own limit is out of reach.
+- The engine keeps and logs the text of what a workflow or a step raises. So it gets to hear of a foreign exception only
+  what `describe` allows (promise 13).
+- What fails because the engine has been stopped says nothing of its study: it is `NodeStopping`.
 """
 
 from __future__ import annotations
@@ -19,16 +22,23 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
+from threading import Event
 from typing import IO, ParamSpec, TypeVar
 
 from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 from sqlalchemy import make_url
 
+from dosremc_node.errors import NodeError, NodeStopping, StepFailed
+from dosremc_node.failures import describe
+
 SHAPE_OF_THE_WORKFLOWS = "1"
 _MORE_THAN_THE_LEDGER_ALLOWS = 1_000_000
 _POLL_SECONDS = 0.2  # each queue is asked in a thread of its own: more often costs an idle node more than it gains
 _FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+_stopped = Event()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,12 +55,39 @@ def workflows(kind: type[R]) -> type[R]:
 
 def workflow(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a method as a durable workflow: interrupted, it goes on at the step at which it stopped."""
-    return DBOS.workflow(max_recovery_attempts=_MORE_THAN_THE_LEDGER_ALLOWS)(function)
+    return DBOS.workflow(max_recovery_attempts=_MORE_THAN_THE_LEDGER_ALLOWS)(_discreet(function))
 
 
 def step(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a method as a step of a workflow: once it has returned, it is not repeated."""
-    return DBOS.step()(function)
+    """Mark a method as a step of a workflow: once it has returned, it is not repeated.
+
+    It raises what the method raises of our own errors, `StepFailed` for any other, and `NodeStopping` once the engine was stopped.
+    """
+    recorded = DBOS.step()(_discreet(function))
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return recorded(*args, **kwargs)
+        except Exception:  # the engine's own complaint too: it can enter nothing any more
+            if _stopped.is_set():
+                raise NodeStopping from None
+            raise
+
+    return run
+
+
+def _discreet(function: Callable[P, R]) -> Callable[P, R]:
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except NodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: the engine would keep and log its text
+            raise StepFailed(why=describe(error)) from None
+
+    return run
 
 
 @contextmanager
@@ -83,9 +120,7 @@ class Engine:
 
     def __init__(self, url: str, executor: str, threads: int) -> None:
         _make_folder(url)
-        # DBOS logs a workflow's exception with its text; only its warnings are of use to an administrator.
-        logging.getLogger("dbos").handlers.clear()
-        logging.getLogger("dbos").propagate = True
+        _stopped.clear()
         DBOS(
             config=DBOSConfig(
                 name="dosremc-node",
@@ -99,6 +134,9 @@ class Engine:
                 use_listen_notify=False,
             )
         )
+        # It has just given itself a handler of its own, which prints every exception with its text.
+        logging.getLogger("dbos").handlers.clear()
+        logging.getLogger("dbos").propagate = True
 
     def launch(self, queues: dict[str, int], one_at_a_time_per_key: dict[str, int]) -> None:
         """Start to execute, beginning with what this executor left behind.
@@ -143,6 +181,7 @@ class Engine:
 
     def stop(self, patience_seconds: int) -> None:
         """Stop to take work, and give what runs ``patience_seconds`` to end; the rest is recovered at the next start."""
+        _stopped.set()
         DBOS.destroy(workflow_completion_timeout_sec=patience_seconds)
 
 

@@ -49,6 +49,10 @@ class NodeStopping(NodeError):
     """The node is stopping: what is not finished goes on at its next start."""
 
 
+class StepFailed(NodeError):
+    """A step of the work failed: {why}."""
+
+
 class IllegalTransition(NodeError):
     """{subject} cannot go from {old} to {new}."""
 
