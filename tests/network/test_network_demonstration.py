@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -39,8 +40,10 @@ def test_training_images_look_like_those_that_are_sent() -> None:
     )
     assert np.array_equal(coarse.malignant, sent.malignant)
     np.testing.assert_allclose(coarse.lesions, sent.lesions, atol=2)
-    for one, other in zip(coarse.pixels.astype(np.float64), sent.pixels.astype(np.float64), strict=True):
-        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+    for one, other in zip(coarse.pixels.astype(np.float32), sent.pixels.astype(np.float32), strict=True):
+        # Quantum noise is another one at another pixel size, so it is smoothed away.
+        smooth = [cv2.GaussianBlur(image, (0, 0), 1.5).ravel() for image in (one, other)]
+        assert np.corrcoef(smooth)[0, 1] > 0.97
 
 
 def test_a_crop_holds_the_lesion() -> None:

@@ -89,6 +89,7 @@ def test_patient_orientation_says_where_the_chest_wall_is(vendor: str, lateralit
     grey = brightness(header)
     chest_wall_left = grey[:, 3].sum() > grey[:, -4].sum()
     assert header.PatientOrientation[0] == ("A" if chest_wall_left else "P")
+    assert chest_wall_left == {"A": laterality is Laterality.LEFT, "B": True, "C": laterality is Laterality.RIGHT}[vendor]
     upside_down = "H" in header.PatientOrientation[1] or (view is View.CC and header.PatientOrientation[1] == laterality.value)
     assert upside_down == VENDORS[vendor].rotated
 
