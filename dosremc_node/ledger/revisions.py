@@ -231,21 +231,28 @@ def finish_if_delivered(row: RevisionRow) -> None:
 
 
 def park_revision(ledger: Ledger, hold: Hold, reason: str) -> None:
-    """What cannot go on is parked with its reason, where `status` shows it (promise 3); raises `StaleWriter`."""
+    """An assessment that cannot go on is parked with its reason, where `status` shows it (promise 3); raises `StaleWriter`.
+
+    One whose documents are kept has reached its end: whatever went wrong after that, they are delivered.
+    """
     with ledger.transaction() as session:
-        _park(held_row(session, hold), reason)
+        row = held_row(session, hold)
+        if row.state == RevisionState.ASSESSING:
+            _park(row, reason)
 
 
 def drive_again(ledger: Ledger, study_id: StudyId, actor: str) -> int:
     """Put the parked revisions of a study back to work; answers how many there were.
 
-    One without documents is assessed again, with the release that was pinned; one with documents sends the same bytes.
+    One without documents is assessed again, with the release that was pinned, unless a later revision has taken its place: its
+    report would be older than it looks. One with documents sends the same bytes.
     """
     with ledger.transaction() as session:
         if session.get(StudyRow, study_id) is None:
             raise NoSuchStudy(study=study_id)
+        latest = _latest(session, study_id)
         query = select(RevisionRow).where(RevisionRow.study_id == study_id, RevisionRow.state == RevisionState.PARKED).with_for_update()
-        rows = session.scalars(query).all()
+        rows = [row for row in session.scalars(query) if row.documents or row is latest]
         for row in rows:
             _drive(row)
             audit.append(session, actor, "retry", f"{study_id}:{row.number}", {"state": row.state})

@@ -322,6 +322,28 @@ def test_a_new_image_is_assessed_although_the_revision_before_is_parked(ledger: 
     assert (second.number, second.predecessor) == (2, None)
 
 
+def test_a_revision_that_a_later_one_has_replaced_is_not_assessed_any_more(ledger: Ledger) -> None:
+    """Its report would reach the PACS last and know fewer images than the one before it."""
+    first = opened(ledger)
+    park_revision(ledger, held(ledger, first), "broken")
+    record_object(ledger, *image(2), at_once)
+    second = open_revision(ledger, first.study_id, plan, NOW)
+    assert second is not None
+    park_revision(ledger, held(ledger, second), "broken too")
+    assert drive_again(ledger, first.study_id, "administrator") == 1
+    assert revisions_to_assess(ledger) == [(first.study_id, 2, 1)]
+
+
+def test_what_goes_wrong_after_the_documents_are_kept_does_not_hold_them_back(ledger: Ledger) -> None:
+    """A failure between the last row and the end of the assessment parks nothing: everything that was wanted is there."""
+    revision = opened(ledger)
+    hold = held(ledger, revision)
+    keep_documents(ledger, hold, documents(revision), [("pacs", tuple(DocumentKind))])
+    park_revision(ledger, hold, "the engine was away")
+    assert state_of(ledger, revision.study_id) is StudyState.DELIVERING
+    assert len(due_deliveries(ledger, NOW + timedelta(days=9999))) == 1
+
+
 def test_an_unknown_study_is_an_error_that_names_it(ledger: Ledger) -> None:
     """A mistyped name must not be answered with silence."""
     with pytest.raises(NoSuchStudy, match="S-NOWHERE"):
