@@ -90,7 +90,7 @@ def make_demonstration(
     out: Annotated[Path, typer.Option(help="The folder that the release `demonstration` is written into.")],
     *,
     images_per_vendor: Annotated[int, typer.Option(min=100, help="Simulated training images of each vendor.")] = 2400,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 14,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 1,
 ) -> None:
     """Make the demonstration release anew from simulated mammograms. Example: dosremc-node train demonstration --out build/releases"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dosremc_node.imaging.decoders import DECODER_ORDER, pixel_digest
 from dosremc_node.imaging.encoding import decode_input, encode_input
-from dosremc_node.imaging.preparation import DEFAULT_SPEC, prepare, preprocessing_sha256
+from dosremc_node.imaging.preparation import DEFAULT_SPEC, prepare
 from dosremc_node.imaging.workers import ImagingWorkers
 from dosremc_node.libraries import settle_dicom_libraries
 
@@ -22,5 +22,4 @@ __all__ = [
     "encode_input",
     "pixel_digest",
     "prepare",
-    "preprocessing_sha256",
 ]

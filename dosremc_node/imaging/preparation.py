@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from dosremc_node.imaging.geometry import Placement, bounding_box, place
 from dosremc_node.imaging.grey_scale import GREY_SCALE, grey_scale
 from dosremc_node.imaging.orientation import orientation
 from dosremc_node.imaging.outline import CROP, SMALL, find_breast
-from dosremc_node.records import Laterality, NetworkInput, PreprocessingSpec, to_json
+from dosremc_node.records import Laterality, NetworkInput, PreprocessingSpec
 
 NORMALISATION = "z-score inside the breast, 0 outside"
 """What happens to the grey values last. Outside stands the breast's mean: the same neutral value as the convolutions' own padding, and
@@ -54,11 +53,6 @@ def from_stored_values(dataset: Dataset, stored: StoredValues, spec: Preprocessi
     breast = _breast(outline.mask, step, placement)
     pixels = _normalised(placement.lay(scale.apply(box.cut(stored))), breast)
     return NetworkInput(pixels, breast, placement.geometry, rows=stored.shape[0], columns=stored.shape[1])
-
-
-def preprocessing_sha256(spec: PreprocessingSpec) -> str:
-    """The digest that binds a release and a kept network input to the preprocessing they were made with."""
-    return hashlib.sha256(to_json(spec).encode()).hexdigest()
 
 
 def _check_spec(spec: PreprocessingSpec) -> None:

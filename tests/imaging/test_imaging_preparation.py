@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dosremc_node.errors import NodeError, NotAMammogram, UnknownPreprocessing
-from dosremc_node.imaging import DEFAULT_SPEC, decode_input, encode_input, prepare, preprocessing_sha256
+from dosremc_node.imaging import DEFAULT_SPEC, decode_input, encode_input, prepare
 from dosremc_node.imaging.preparation import from_stored_values
 from dosremc_node.records import Laterality, NetworkInput
 
@@ -238,5 +238,5 @@ def test_a_specification_that_is_not_ours_is_refused(change: dict[str, Any], mak
 
 def test_the_digest_names_the_specification() -> None:
     """Two specifications that differ anywhere have different digests."""
-    digests = {preprocessing_sha256(replace(DEFAULT_SPEC, **change)) for change in ({}, {"height": 100}, {"version": 2}, {"crop": "x"})}
+    digests = {replace(DEFAULT_SPEC, **change).sha256 for change in ({}, {"height": 100}, {"version": 2}, {"crop": "x"})}
     assert len(digests) == 4
