@@ -61,6 +61,10 @@ class NoSuchStudy(NodeError):
     """The ledger has no study {study}. `dosremc-node status --all` lists what it has."""
 
 
+class LedgerUnavailable(NodeError):
+    """The ledger's database does not answer ({why}): what was to be done is still due when it is back."""
+
+
 class LedgerOutOfDate(NodeError):
     """The ledger's schema is {found}, this program needs {needed}: run `dosremc-node serve` once, or `doctor` for more."""
 

@@ -10,13 +10,13 @@ from functools import partial
 from threading import Event
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine
 from dosremc_node.failures import describe
 from dosremc_node.ledger import deliveries, receiving, revisions
+from dosremc_node.records import StudyId
 from dosremc_node.workflow import Journey
 
 ASSESS, DELIVER, COMPARE = "assess", "deliver", "compare"
@@ -47,8 +47,7 @@ class Sweeper:
             try:
                 self.sweep()
                 self._clean_up()
-            except OperationalError as error:
-                # The database is away or busy: everything is still due when it is back.
+            except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, everything is still due at the next look
                 log.warning("sweep_failed", reason=describe(error))
                 stop.wait(1.0)
             stop.wait(self._node.settings.worker.poll_seconds)
@@ -63,17 +62,21 @@ class Sweeper:
     def _open_due_revisions(self) -> None:
         now = datetime.now(UTC)
         for study_id in revisions.due_studies(self._node.ledger, now):
-            release = self._node.release_in_force().release
-            plan = partial(studies.make_plan, release=release, domains=self._node.domains, settings=self._node.settings.studies)
-            revision = revisions.open_revision(self._node.ledger, study_id, plan, now)
-            if revision:
-                log.info(
-                    "revision_opened",
-                    study=study_id,
-                    revision=revision.number,
-                    images=len(revision.plan.images),
-                    domain=revision.plan.domain,
-                )
+            if self._was_looked_at(f"open:{study_id}"):
+                continue
+            try:
+                self._open_revision(study_id, now)
+            except Exception as error:  # noqa: BLE001 - the boundary: one study that cannot be planned holds up no other
+                self._looked_at[f"open:{study_id}"] = time.monotonic()
+                log.error("revision_not_opened", study=study_id, reason=describe(error))  # noqa: TRY400 - a traceback could quote a patient
+
+    def _open_revision(self, study_id: StudyId, now: datetime) -> None:
+        release = self._node.release_in_force().release
+        plan = partial(studies.make_plan, release=release, domains=self._node.domains, settings=self._node.settings.studies)
+        revision = revisions.open_revision(self._node.ledger, study_id, plan, now)
+        if revision:
+            images, domain = len(revision.plan.images), revision.plan.domain
+            log.info("revision_opened", study=study_id, revision=revision.number, images=images, domain=domain)
 
     def _enqueue_comparisons(self) -> None:
         for instance_id in receiving.contenders(self._node.ledger):
@@ -92,15 +95,19 @@ class Sweeper:
 
     def _enqueue(self, name: str, enqueue: Callable[..., None], workflow: Callable[..., None], *arguments: str | int) -> None:
         """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""
-        now = time.monotonic()
-        if now - self._looked_at.get(name, -_LOOK_AGAIN_SECONDS) < _LOOK_AGAIN_SECONDS:
+        if self._was_looked_at(name):
             return
-        self._looked_at[name] = now
+        self._looked_at[name] = time.monotonic()
         free, again = name, 0
         while self._engine.has_ended(free):
             again += 1
             free = f"{name}.{again}"
         enqueue(free, workflow, *arguments)
+
+    def _was_looked_at(self, name: str) -> bool:
+        """Whether it was looked at a moment ago."""
+        at = self._looked_at.get(name)
+        return at is not None and time.monotonic() - at < _LOOK_AGAIN_SECONDS
 
     def _clean_up(self) -> None:
         now = time.monotonic()

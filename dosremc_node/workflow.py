@@ -23,7 +23,16 @@ import structlog
 from dosremc_node import delivery, inference, reporting, studies
 from dosremc_node.artifacts import ArtifactKind, content_key
 from dosremc_node.engine import Workflows, step, workflow, workflows
-from dosremc_node.errors import NodeError, NodeStopping, NotAMammogram, NotDicom, StaleWriter, UndecodableImage
+from dosremc_node.errors import (
+    ArtifactMissing,
+    LedgerUnavailable,
+    NodeError,
+    NodeStopping,
+    NotAMammogram,
+    NotDicom,
+    StaleWriter,
+    UndecodableImage,
+)
 from dosremc_node.failures import describe
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inference import ScoredImage
@@ -104,7 +113,7 @@ class Journey(Workflows):
             self.score(study_id, number, hold.epoch, unreadable)
             self.render(study_id, number, hold.epoch)
             self._measure(hold, unreadable)
-        except (StaleWriter, NodeStopping) as error:
+        except (StaleWriter, NodeStopping, LedgerUnavailable) as error:
             log.warning("assessment_dropped", study=study_id, revision=number, reason=describe(error))
         except Exception as error:  # noqa: BLE001 - the boundary: whatever cannot go on is parked, never lost
             log.error(  # noqa: TRY400 - a traceback could quote a patient
@@ -202,7 +211,10 @@ class Journey(Workflows):
     def send(self, study_id: str, number: int, destination: str, drive: int, attempts: int) -> None:
         """One association; every status is read and entered. A step that is repeated after a crash sends the same bytes."""
         due = DueDelivery(StudyId(study_id), number, destination, drive, attempts)
-        results = self._answers(due, deliveries.documents_to_send(self.node.ledger, due))
+        documents = deliveries.documents_to_send(self.node.ledger, due)
+        if not documents:  # all entered before a crash, or by another process
+            return
+        results = self._answers(due, documents)
         deliveries.keep_results(self.node.ledger, due, results, partial(self._next_try, destination), datetime.now(UTC))
         for result in results:
             log.info(
@@ -215,9 +227,15 @@ class Journey(Workflows):
             destination = node.settings.destination(due.destination)
             delivery.refuse_clinical_use(self._release_of(due), destination)
             files = [DocumentFile(each.sop_class_uid, each.sop_instance_uid, node.store.read(each.artifact_key)) for each in documents]
+            return list(delivery.send(destination, node.settings.node.ae_title, files))
+        except LedgerUnavailable:
+            raise
         except NodeError as error:
-            return [DeliveryResult(each.sop_instance_uid, DeliveryOutcome.REFUSED, None, str(error)) for each in documents]
-        return list(delivery.send(destination, node.settings.node.ae_title, files))
+            outcome, why = DeliveryOutcome.REFUSED, str(error)
+        except Exception as error:  # noqa: BLE001 - the boundary: it counts as a try, so that the limit parks it
+            outcome, why = DeliveryOutcome.RETRY, describe(error)
+        log.warning("delivery_failed", study=due.study_id, revision=due.number, destination=due.destination, reason=why)
+        return [DeliveryResult(each.sop_instance_uid, outcome, None, why) for each in documents]
 
     def _release_of(self, due: DueDelivery) -> Release:
         revision = revisions.get_revision(self.node.ledger, due.study_id, due.number)
@@ -246,7 +264,7 @@ class Journey(Workflows):
             return
         try:
             same = len({self._pixels(sha256) for sha256 in pair}) == 1
-        except (UndecodableImage, NotDicom):
+        except (UndecodableImage, NotDicom, ArtifactMissing):
             same = False
         standing = Standing.VARIANT if same else Standing.QUARANTINED
         receiving.settle_contender(self.node.ledger, instance_id, standing)

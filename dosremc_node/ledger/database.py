@@ -13,9 +13,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's, no other is meant here
 from sqlalchemy.orm import Session, sessionmaker
 
-from dosremc_node.errors import LedgerOutOfDate
+from dosremc_node.errors import LedgerOutOfDate, LedgerUnavailable
 
 _MIGRATION_LOCK = 0x446F5352654D43  # an advisory lock of our own, so that nodes started together migrate one by one
 
@@ -42,14 +43,14 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction: committed (and on the disk) when the block ends, rolled back when it raises."""
-        with self._writers.begin() as session:
+        """One transaction: committed (and on the disk) when the block ends, rolled back when it raises. Raises `LedgerUnavailable`."""
+        with _available(), self._writers.begin() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent look, which stops no writer."""
-        with self._readers.begin() as session:
+        """One consistent look, which stops no writer. Raises `LedgerUnavailable`."""
+        with _available(), self._readers.begin() as session:
             yield session
 
     def migrate(self) -> None:
@@ -79,6 +80,15 @@ def open_ledger(url: str) -> Ledger:
     ledger = Ledger(url)
     ledger.migrate()
     return ledger
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Tell a database that is away, busy or full from one that refuses what it is asked."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, TimeoutError) as error:
+        raise LedgerUnavailable(why=type(error).__name__) from None
 
 
 @contextmanager
