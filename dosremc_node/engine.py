@@ -4,7 +4,7 @@ What is configured here, and why:
 
 - JSON, never pickle: its rows could come from outside. Workflows are given the ledger's own ids and nothing else.
 - An executor's name is a stable slot under a file lock: what a killed process left behind is recovered by the process
-  that takes its slot next, and a live process's work never is.
+  that takes its slot next, or by another that finds the slot free; a live process's work never is.
 - The application version is a constant of ours. It is raised when the steps of a workflow change in number or order, so
   that a workflow begun under the old shape is never continued under the new one.
 - Whether something is tried too often is decided by the ledger, so the engine's own limit is out of reach.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,27 +92,42 @@ def _discreet(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def executor_slot(folder: Path) -> Iterator[str]:
-    """Hold the first free executor name on this host while the context lasts."""
+    """Hold the first free executor name of the folder while the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     while (lock := _locked(folder / f"executor-{number}.lock")) is None:
         number += 1
-    try:
-        yield f"{socket.gethostname()}-{number}"
-    finally:
-        lock.close()
+    with lock:
+        yield _name_of(lock)
+
+
+def take_over(folder: Path) -> None:
+    """Have the work of executors of the folder that are gone done by those that live: none may ever take their slots again."""
+    for path in sorted(folder.glob("executor-*.lock")):
+        if lock := _locked(path):
+            with lock:
+                DBOS._recover_pending_workflows([_name_of(lock)])  # noqa: SLF001 - there is no public way
 
 
 def _locked(path: Path) -> IO[str] | None:
-    file = path.open("w")
+    file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return None
-    file.write(str(os.getpid()))
-    file.flush()
     return file
+
+
+def _name_of(slot: IO[str]) -> str:
+    """The name that the slot was given when it was first taken: the host may be called otherwise by now, as a container is."""
+    slot.seek(0)
+    name = slot.read()
+    if not name:
+        name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        slot.write(name)
+        slot.flush()
+    return name
 
 
 class Engine:

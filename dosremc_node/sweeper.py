@@ -13,13 +13,14 @@ import structlog
 
 from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
-from dosremc_node.engine import Engine
+from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
 from dosremc_node.ledger import deliveries, receiving, revisions
 from dosremc_node.records import StudyId
 from dosremc_node.workflow import Journey
 
 ASSESS, DELIVER, COMPARE = "assess", "deliver", "compare"
+EXECUTORS = "executors"
 _LOOK_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 3600.0
 _ENGINE_RETENTION = timedelta(days=7)
@@ -46,6 +47,7 @@ class Sweeper:
         while not stop.is_set():
             try:
                 self.sweep()
+                self._take_over()
                 self._clean_up()
             except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, everything is still due at the next look
                 log.warning("sweep_failed", reason=describe(error))
@@ -103,6 +105,11 @@ class Sweeper:
             again += 1
             free = f"{name}.{again}"
         enqueue(free, workflow, *arguments)
+
+    def _take_over(self) -> None:
+        if not self._was_looked_at("executors"):
+            self._looked_at["executors"] = time.monotonic()
+            take_over(self._node.settings.storage.folder / EXECUTORS)
 
     def _was_looked_at(self, name: str) -> bool:
         """Whether it was looked at a moment ago."""

@@ -11,7 +11,7 @@ from dosremc_node.engine import Engine, executor_slot
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.node import Node
 from dosremc_node.settings import WorkerSettings
-from dosremc_node.sweeper import ASSESS, COMPARE, DELIVER, Sweeper
+from dosremc_node.sweeper import ASSESS, COMPARE, DELIVER, EXECUTORS, Sweeper
 from dosremc_node.workflow import Journey
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def run(node: Node, stop: threading.Event) -> int:
     settings = node.settings.worker
     # Before the engine and its threads, and one process more for what is only done ahead of time.
     with (
-        executor_slot(node.settings.storage.folder / "executors") as executor,
+        executor_slot(node.settings.storage.folder / EXECUTORS) as executor,
         _imaging_workers(settings, settings.decoding_processes) as workers,
         _imaging_workers(settings, 1) as workers_ahead,
     ):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 from harness.node import wait_until
 
-from dosremc_node.engine import Engine, Workflows, step, workflow, workflows
+from dosremc_node.engine import Engine, Workflows, executor_slot, step, take_over, workflow, workflows
 from dosremc_node.errors import NodeStopping, StepFailed
 
 NAME = "KANARIENVOGEL^PERSON"
@@ -95,3 +96,41 @@ def test_what_fails_because_the_engine_was_stopped_is_no_failure_of_the_study(en
     unlucky.go_on.set()
     wait_until(lambda: unlucky.raised, "the workflow goes on", 30)
     assert isinstance(unlucky.raised[0], NodeStopping)
+
+
+def test_a_slot_keeps_its_name_when_the_host_is_called_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that is made anew finds what the one before it left; two processes at once never share a name."""
+    with executor_slot(tmp_path) as first, executor_slot(tmp_path) as second:
+        assert first != second
+    monkeypatch.setattr("socket.gethostname", lambda: "renamed")
+    with executor_slot(tmp_path) as again:
+        assert again == first
+
+
+def test_what_a_dead_process_left_is_done_by_one_that_lives(tmp_path: Path, unlucky: Unlucky) -> None:
+    """Its slot may never be taken again. What runs in a live process is left alone."""
+    url, folder = f"sqlite:///{tmp_path}/engine.sqlite", tmp_path / "executors"
+    unlucky.begun.clear()
+    unlucky.go_on.clear()
+    with executor_slot(folder) as living, executor_slot(folder) as dying:
+        engine = Engine(url, dying, 4)
+        engine.launch({"work": 2}, {})
+        engine.enqueue("work", "d", unlucky.late)
+        assert unlucky.begun.wait(30)
+        engine.stop(0)
+        unlucky.go_on.set()
+        engine = Engine(url, living, 4)
+        engine.launch({"work": 2}, {})
+        take_over(folder)
+        assert status_of(tmp_path, "d") == "PENDING"
+    with executor_slot(folder):
+        take_over(folder)
+        wait_until(lambda: engine.has_ended("d"), "the other has done it", 30)
+        engine.stop(0)
+
+
+def status_of(folder: Path, name: str) -> str:
+    """What the engine's row says of a workflow."""
+    with closing(sqlite3.connect(folder / "engine.sqlite")) as connection:
+        (status,) = connection.execute("SELECT status FROM workflow_status WHERE workflow_uuid = ?", (name,)).fetchone()
+    return str(status)
