@@ -173,7 +173,7 @@ class Engine:
 
     def enqueue(self, queue: str, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have a workflow executed once under ``name``; a name that was given before changes nothing."""
-        with SetWorkflowID(name):
+        with SetWorkflowID(_of_this_shape(name)):
             DBOS.enqueue_workflow(queue, function, *args, **kwargs)
 
     def enqueue_for(self, key: str, queue: str, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -183,7 +183,7 @@ class Engine:
 
     def has_ended(self, name: str) -> bool:
         """Whether the workflow of that name was executed to its end, for better or worse."""
-        status = DBOS.get_workflow_status(name)
+        status = DBOS.get_workflow_status(_of_this_shape(name))
         return status is not None and status.status in _FINISHED
 
     def forget_finished(self, older_than: timedelta) -> int:
@@ -198,6 +198,11 @@ class Engine:
         """Stop to take work, and give what runs ``patience_seconds`` to end; the rest is recovered at the next start."""
         _stopped.set()
         DBOS.destroy(workflow_completion_timeout_sec=patience_seconds)
+
+
+def _of_this_shape(name: str) -> str:
+    """A name is taken once for each shape of the workflows: what was begun under an old one, and can't go on, begins anew."""
+    return f"{SHAPE_OF_THE_WORKFLOWS}/{name}"
 
 
 def _make_folder(url: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from threading import Lock
+from zipfile import BadZipFile
 
 from dosremc_node import imaging
 from dosremc_node.artifacts import ArtifactKind, ArtifactStore, content_key, derived_key
 from dosremc_node.errors import ArtifactMissing, NotAMammogram
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.records import NetworkInput, Release, StudyImage
+
+# What numpy raises where the bytes are not those that were kept: no digest guards what can be made again at any time.
+_DAMAGED = (BadZipFile, ValueError, KeyError, EOFError)
 
 
 class NetworkInputs:
@@ -40,7 +44,7 @@ class NetworkInputs:
     def _read_or_made(self, name: str, release: Release, image: StudyImage, workers: ImagingWorkers) -> NetworkInput:
         try:
             return imaging.decode_input(self._store.read(derived_key(ArtifactKind.INPUT, name)))
-        except ArtifactMissing:
+        except (ArtifactMissing, *_DAMAGED):
             made = self._made(release, image, workers)
         self._store.put_derived(ArtifactKind.INPUT, name, imaging.encode_input(made))
         return made

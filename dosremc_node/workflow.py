@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -68,15 +69,21 @@ def receive(node: Node, received: ReceivedObject) -> None:
     What is no image, and our own documents coming back from the PACS, are let go again. Raises `NotDicom`.
     """
     key = content_key(ArtifactKind.IMAGE, received.sha256)
-    if not studies.is_image(received.sop_class_uid) or receiving.is_our_document(node.ledger, received.sop_instance_uid):
+    if _is_of_no_concern(node, received):
         node.store.remove(key)
         log.info("object_ignored", sha256=received.sha256[:12], calling_ae_title=received.calling_ae_title)
         return
     with node.store.local(key) as path:
         header = studies.read_header(path)
+    # What an object is, its data set says; where the C-STORE request calls it otherwise, images must not be mixed up.
+    named = replace(received, sop_instance_uid=header.sop_instance_uid, sop_class_uid=header.sop_class_uid)
     due = partial(studies.due_at, settings=node.settings.studies)
-    receipt = receiving.record_object(node.ledger, received, header, due)
+    receipt = receiving.record_object(node.ledger, named, header, due)
     log.info("image_received", sha256=received.sha256[:12], receipt=receipt, calling_ae_title=received.calling_ae_title)
+
+
+def _is_of_no_concern(node: Node, received: ReceivedObject) -> bool:
+    return not studies.is_image(received.sop_class_uid) or receiving.is_our_document(node.ledger, received.sop_instance_uid)
 
 
 # --- What a worker does -----------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ wrong and the output says what, 2 the command or a setting was wrong.
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import cast
 
+import structlog
 import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
@@ -60,6 +62,10 @@ app.callback()(lambda: None)
 def main() -> None:
     """Run the command that was typed; an error of ours is a sentence, not a traceback."""
     console = Console(stderr=True)
+    # Standard output is the command's answer; `serve` sets up a log of its own.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
     try:
         app()
     except (WrongSetting, UnknownSetting) as error:

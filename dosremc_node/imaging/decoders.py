@@ -138,8 +138,15 @@ def _integer(dataset: FileDataset, keyword: str, default: int = 0) -> int:
         return default
 
 
+def _has_pixel_data(dataset: FileDataset) -> bool:
+    try:
+        return "PixelData" in dataset and bool(dataset["PixelData"].value)
+    except NotImplementedError:  # a value representation that there is not
+        return False
+
+
 def _shape(dataset: FileDataset, syntax: uid.UID) -> tuple[int, int, int]:
-    if "PixelData" not in dataset or not dataset["PixelData"].value:
+    if not _has_pixel_data(dataset):
         raise _undecodable(syntax, "there is no pixel data")
     rows, columns, samples = (_integer(dataset, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel"))
     if rows < 1 or columns < 1 or samples not in (1, 3):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import STANDINGS, Standing, check_transition
-from dosremc_node.ledger.tables import DocumentRow, InstanceRow, StudyRow
+from dosremc_node.ledger.tables import DocumentRow, InstanceRow, StudyRow, fitting
 from dosremc_node.records import ImageHeader, ReceivedObject, StudyId, from_json, to_json
 
 _LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
@@ -65,9 +65,9 @@ def _study(session: Session, received: ReceivedObject, header: ImageHeader) -> S
         row = StudyRow(
             study_id=new_study_id(),
             study_instance_uid=who.study_instance_uid,
-            patient_id=who.patient_id,
-            issuer_of_patient_id=who.issuer_of_patient_id,
-            accession_number=who.accession_number,
+            patient_id=fitting(StudyRow.patient_id, who.patient_id),
+            issuer_of_patient_id=fitting(StudyRow.issuer_of_patient_id, who.issuer_of_patient_id),
+            accession_number=fitting(StudyRow.accession_number, who.accession_number),
             study_date=who.study_date,
             first_received_at=received.received_at,
             last_received_at=received.received_at,
@@ -92,9 +92,9 @@ def _instance(study: StudyRow, received: ReceivedObject, header: ImageHeader, st
         size=received.size,
         standing=standing,
         header=to_json(header),
-        manufacturer=header.scanner.manufacturer,
-        model=header.scanner.model,
-        software_version=header.scanner.software_version,
+        manufacturer=fitting(InstanceRow.manufacturer, header.scanner.manufacturer),
+        model=fitting(InstanceRow.model, header.scanner.model),
+        software_version=fitting(InstanceRow.software_version, header.scanner.software_version),
         calling_ae_title=received.calling_ae_title,
         peer_address=received.peer_address,
         received_at=received.received_at,

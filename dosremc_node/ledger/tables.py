@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from dosremc_node.ledger.states import DeliveryState, RevisionState, Standing
 from dosremc_node.records import LabelState
@@ -233,3 +233,12 @@ class ReleaseInForceRow(Base):
     release_id: Mapped[str] = mapped_column(String(128))
     since: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(64))
+
+
+def fitting(column: InstrumentedAttribute[str], text: str) -> str:
+    """What of a text the column has room for: PostgreSQL refuses more, and an odd header must not jam a sender.
+
+    The whole text stands in the instance's ``header`` and in the revision's ``plan``.
+    """
+    kind = column.type
+    return text[: kind.length] if isinstance(kind, String) and kind.length else text

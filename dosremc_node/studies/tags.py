@@ -17,7 +17,8 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     try:
         value: Any = dataset.get(keyword)
         values = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
-        return tuple(str(each).strip(" \0") for each in values if each is not None)
+        # A NUL is allowed at most as padding; inside a value it is nonsense that PostgreSQL would refuse.
+        return tuple(str(each).replace("\0", "").strip() for each in values if each is not None)
     except _BROKEN:
         return ()
 

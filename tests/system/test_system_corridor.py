@@ -106,11 +106,10 @@ def assert_on_the_breast(region: Dataset, images: dict[str, Dataset]) -> None:
 
 
 def breast_of(image: Dataset) -> np.ndarray:
-    """Where the breast is: what Otsu's threshold tells from the air, whichever way round the grey scale is."""
+    """Where the breast is: what Otsu's threshold tells from the air, which is bright in MONOCHROME1."""
     grey = cv2.GaussianBlur(cv2.normalize(image.pixel_array.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8), (0, 0), 5)
     _, mask = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    air = np.concatenate([mask[0], mask[-1]]).mean() > 0.5
-    filled = 1 - mask if air else mask
+    filled = 1 - mask if image.PhotometricInterpretation == "MONOCHROME1" else mask
     return cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((61, 61), np.uint8))
 
 

@@ -132,5 +132,5 @@ def test_what_a_dead_process_left_is_done_by_one_that_lives(tmp_path: Path, unlu
 def status_of(folder: Path, name: str) -> str:
     """What the engine's row says of a workflow."""
     with closing(sqlite3.connect(folder / "engine.sqlite")) as connection:
-        (status,) = connection.execute("SELECT status FROM workflow_status WHERE workflow_uuid = ?", (name,)).fetchone()
+        (status,) = connection.execute("SELECT status FROM workflow_status WHERE workflow_uuid LIKE '%/' || ?", (name,)).fetchone()
     return str(status)
