@@ -81,7 +81,7 @@ def retry(
     parked = [row.study_id for row in list_studies(ledger, [StudyState.PARKED])]
     names = parked if study == "all" else [find_study(ledger, study) or StudyId(study)]
     driven = sum(drive_again(ledger, name, actor()) for name in names)
-    output.print(f"{driven} parked revisions are due again" if driven else "nothing of it is parked")
+    output.print(f"{driven} parked revisions are due again" if driven else "nothing of it can be put back to work")
 
 
 def reports(

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, case, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from dosremc_node.errors import NoSuchStudy
 from dosremc_node.ledger.database import Ledger
-from dosremc_node.ledger.states import DeliveryState, Standing, StudyState
+from dosremc_node.ledger.states import DeliveryState, RevisionState, Standing, StudyState
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow
 from dosremc_node.records import Assessment, StudyId, from_json
 
@@ -39,7 +40,7 @@ class StudyOverview:
 
 @dataclass(frozen=True, slots=True)
 class ReportOverview:
-    """One line of `reports`: what made a document, and where it went."""
+    """One line of `reports`: what made a document, and where it went: to no ``destination`` and in no ``state`` where none takes it."""
 
     study_id: StudyId
     revision: int
@@ -53,27 +54,81 @@ class ReportOverview:
     scanner_key: str
     rendered_at: datetime
     destination: str
-    state: DeliveryState
+    state: DeliveryState | None
     attempts: int
     status: int | None
     comment: str
     delivered_at: datetime | None
 
 
-def list_studies(ledger: Ledger, states: Sequence[StudyState] = (), limit: int | None = None) -> Sequence[StudyOverview]:
-    """The studies, latest first, of the given states (all of them by default)."""
-    newest = select(RevisionRow.study_id, func.max(RevisionRow.number).label("number")).group_by(RevisionRow.study_id).subquery()
-    query = (
-        select(StudyRow, RevisionRow)
+_Parked = tuple[str, int, str, str]
+"""A delivery that is parked: its study, its revision's number, its destination, and what was answered."""
+
+
+def _newest() -> Subquery:
+    """The number of each study's latest revision."""
+    return select(RevisionRow.study_id, func.max(RevisionRow.number).label("number")).group_by(RevisionRow.study_id).subquery()
+
+
+def _studies(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Select[Any]:
+    """Those columns of every study and its latest revision. Columns only: plans and assessments are long."""
+    newest = _newest()
+    return (
+        select(*columns)
+        .select_from(StudyRow)
         .outerjoin(newest, newest.c.study_id == StudyRow.study_id)
         .outerjoin(RevisionRow, and_(RevisionRow.study_id == newest.c.study_id, RevisionRow.number == newest.c.number))
-        .order_by(StudyRow.last_received_at.desc(), StudyRow.study_id)
     )
+
+
+def _shown_state() -> ColumnElement[str]:
+    """The state of a study, beside its latest revision (`_studies`): the one rule, which also counts them."""
+    of_any = aliased(RevisionRow)
+    refused = select(of_any.study_id).join(of_any.documents).join(DocumentRow.deliveries).where(DeliveryRow.state == DeliveryState.PARKED)
+    delivering = select(of_any.study_id).where(of_any.state == RevisionState.DELIVERING)
+    return case(
+        (_came_first_elsewhere(), StudyState.PARKED.value),
+        (or_(RevisionRow.state == RevisionState.PARKED, StudyRow.study_id.in_(refused)), StudyState.PARKED.value),
+        (StudyRow.due_at.is_not(None), StudyState.RECEIVING.value),
+        (StudyRow.study_id.in_(delivering), StudyState.DELIVERING.value),
+        else_=RevisionRow.state,
+    )
+
+
+def _came_first_elsewhere() -> ColumnElement[bool]:
+    """A primary image sets a deadline, and only a revision ends it: a study with neither has no image of its own."""
+    return and_(StudyRow.due_at.is_(None), StudyRow.study_id.not_in(select(RevisionRow.study_id)))
+
+
+def list_studies(ledger: Ledger, states: Sequence[StudyState] = (), limit: int | None = None) -> Sequence[StudyOverview]:
+    """The studies, latest first, of the given states (all of them by default)."""
+    state = _shown_state()
+    query = _studies(
+        StudyRow.study_id,
+        state.label("shown"),
+        StudyRow.first_received_at,
+        StudyRow.last_received_at,
+        StudyRow.due_at,
+        RevisionRow.number,
+        RevisionRow.state,
+        RevisionRow.scanner_key,
+        RevisionRow.domain,
+        RevisionRow.release_id,
+        RevisionRow.reason,
+        RevisionRow.finished_at,
+    )
+    query = query.where(state.in_(states)) if states else query
     with ledger.reading() as session:
-        standings = _standings(session)
-        rows = [_overview(study, revision, standings.get(study.study_id, Counter())) for study, revision in session.execute(query)]
-    chosen = [row for row in rows if not states or row.state in states]
-    return chosen[:limit]
+        standings, parked, elsewhere = _standings(session), _parked_deliveries(session), _first_studies(session)
+        rows = session.execute(query.order_by(StudyRow.last_received_at.desc(), StudyRow.study_id).limit(limit))
+        return [
+            _overview(
+                row,
+                standings=standings.get(row.study_id, Counter()),
+                reason=_reason(row, parked.get(row.study_id, ()), elsewhere.get(row.study_id, ())),
+            )
+            for row in rows
+        ]
 
 
 def _standings(session: Session) -> Mapping[str, Counter[Standing]]:
@@ -84,35 +139,76 @@ def _standings(session: Session) -> Mapping[str, Counter[Standing]]:
     return counts
 
 
-def _overview(study: StudyRow, revision: RevisionRow | None, standings: Counter[Standing]) -> StudyOverview:
+def _parked_deliveries(session: Session) -> Mapping[str, Sequence[_Parked]]:
+    """Of each study; documents that got the same answer from the same destination are told once."""
+    query = (
+        select(RevisionRow.study_id, RevisionRow.number, DeliveryRow.destination, DeliveryRow.comment)
+        .join(RevisionRow.documents)
+        .join(DocumentRow.deliveries)
+        .where(DeliveryRow.state == DeliveryState.PARKED)
+        .distinct()
+    )
+    found: dict[str, list[_Parked]] = {}
+    for study_id, number, destination, comment in sorted(session.execute(query)):
+        found.setdefault(study_id, []).append((study_id, number, destination, comment))
+    return found
+
+
+def _first_studies(session: Session) -> Mapping[str, Sequence[str]]:
+    """For each study without an image of its own: the studies in which its images came first."""
+    first = aliased(InstanceRow)
+    query = (
+        select(InstanceRow.study_id, first.study_id)
+        .join(StudyRow, StudyRow.study_id == InstanceRow.study_id)
+        .join(first, and_(first.sop_instance_uid == InstanceRow.sop_instance_uid, first.standing == Standing.PRIMARY))
+        .where(_came_first_elsewhere())
+        .distinct()
+    )
+    found: dict[str, list[str]] = {}
+    for study_id, other in sorted(session.execute(query)):
+        found.setdefault(study_id, []).append(other)
+    return found
+
+
+def _reason(row: Row[Any], parked: Sequence[_Parked], elsewhere: Sequence[str]) -> str:
+    """All that is parked of a study, in words; empty where nothing is."""
+    if elsewhere:
+        return f"every image of it came first in another study ({', '.join(elsewhere)})"
+    reasons = [
+        f"{destination}: {comment}" if number == row.number else f"revision {number}, {destination}: {comment}"
+        for _, number, destination, comment in parked
+    ]
+    # The reason of a revision with documents is one of its deliveries'.
+    if row.state == RevisionState.PARKED and all(number != row.number for _, number, _, _ in parked):
+        reasons.append(row.reason)
+    return "; ".join(reasons)
+
+
+def _overview(row: Row[Any], standings: Counter[Standing], reason: str) -> StudyOverview:
     return StudyOverview(
-        study_id=StudyId(study.study_id),
-        state=_state(study, revision),
+        study_id=StudyId(row.study_id),
+        state=StudyState(row.shown),
         images=standings[Standing.PRIMARY],
         variants=standings[Standing.VARIANT],
         quarantined=standings[Standing.QUARANTINED],
-        revision=revision.number if revision else None,
-        scanner_key=revision.scanner_key if revision else "",
-        domain=revision.domain if revision else "",
-        release_id=revision.release_id if revision else "",
-        reason=revision.reason if revision else "",
-        first_received_at=study.first_received_at,
-        last_received_at=study.last_received_at,
-        due_at=study.due_at,
-        finished_at=revision.finished_at if revision else None,
+        revision=row.number,
+        scanner_key=row.scanner_key or "",
+        domain=row.domain or "",
+        release_id=row.release_id or "",
+        reason=reason,
+        first_received_at=row.first_received_at,
+        last_received_at=row.last_received_at,
+        due_at=row.due_at,
+        finished_at=row.finished_at,
     )
-
-
-def _state(study: StudyRow, revision: RevisionRow | None) -> StudyState:
-    if revision is None or study.due_at is not None:
-        return StudyState.RECEIVING
-    return StudyState(revision.state)
 
 
 def study_counts(ledger: Ledger) -> Mapping[StudyState, int]:
     """How many studies are in each state."""
-    counts = Counter(row.state for row in list_studies(ledger))
-    return {state: counts[state] for state in StudyState}
+    shown = _studies(_shown_state().label("state")).subquery()
+    with ledger.reading() as session:
+        counts = {StudyState(state): count for state, count in session.execute(select(shown.c.state, func.count()).group_by(shown.c.state))}
+    return {state: counts.get(state, 0) for state in StudyState}
 
 
 def delivery_counts(ledger: Ledger) -> Mapping[tuple[str, DeliveryState], int]:
@@ -135,7 +231,7 @@ def list_reports(ledger: Ledger, study_id: StudyId | None = None) -> Sequence[Re
     query = (
         select(RevisionRow, DocumentRow, DeliveryRow)
         .join(DocumentRow, DocumentRow.revision_id == RevisionRow.id)
-        .join(DeliveryRow, DeliveryRow.document_id == DocumentRow.id)
+        .outerjoin(DeliveryRow, DeliveryRow.document_id == DocumentRow.id)
         .order_by(DocumentRow.id, DeliveryRow.id)
     )
     if study_id is not None:
@@ -144,7 +240,7 @@ def list_reports(ledger: Ledger, study_id: StudyId | None = None) -> Sequence[Re
         return [_report(*row) for row in session.execute(query)]
 
 
-def _report(revision: RevisionRow, document: DocumentRow, delivery: DeliveryRow) -> ReportOverview:
+def _report(revision: RevisionRow, document: DocumentRow, delivery: DeliveryRow | None) -> ReportOverview:
     return ReportOverview(
         study_id=StudyId(revision.study_id),
         revision=revision.number,
@@ -157,12 +253,12 @@ def _report(revision: RevisionRow, document: DocumentRow, delivery: DeliveryRow)
         threshold=revision.threshold,
         scanner_key=revision.scanner_key,
         rendered_at=document.rendered_at,
-        destination=delivery.destination,
-        state=DeliveryState(delivery.state),
-        attempts=delivery.attempts,
-        status=delivery.status,
-        comment=delivery.comment,
-        delivered_at=delivery.delivered_at,
+        destination=delivery.destination if delivery else "",
+        state=DeliveryState(delivery.state) if delivery else None,
+        attempts=delivery.attempts if delivery else 0,
+        status=delivery.status if delivery else None,
+        comment=delivery.comment if delivery else "",
+        delivered_at=delivery.delivered_at if delivery else None,
     )
 
 

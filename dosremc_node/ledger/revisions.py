@@ -13,7 +13,7 @@ from dosremc_node.errors import NoSuchStudy, StaleWriter
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DELIVERIES, REVISIONS, DeliveryState, RevisionState, Standing, check_transition
-from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow
+from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
 from dosremc_node.records import (
     Assessment,
     Document,
@@ -65,7 +65,7 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
             release_id=decided.release_id,
             domain=decided.domain or "",
             bank_sha256=decided.bank.sha256 if decided.bank else "",
-            scanner_key=str(decided.scanner) if decided.scanner else "",
+            scanner_key=fitting(RevisionRow.scanner_key, str(decided.scanner)) if decided.scanner else "",
             threshold=decided.operating_point.threshold if decided.operating_point else None,
             plan=to_json(decided),
             opened_at=now,
@@ -223,8 +223,7 @@ def finish_if_delivered(row: RevisionRow) -> None:
     deliveries = [delivery for document in row.documents for delivery in document.deliveries]
     if any(delivery.state == DeliveryState.DUE for delivery in deliveries):
         return
-    parked = [delivery for delivery in deliveries if delivery.state == DeliveryState.PARKED]
-    if parked:
+    if parked := _parked_deliveries(row):
         _park(row, f"{parked[0].destination}: {parked[0].comment}")
     else:
         _advance(row, RevisionState.DONE)
@@ -242,29 +241,33 @@ def park_revision(ledger: Ledger, hold: Hold, reason: str) -> None:
 
 
 def drive_again(ledger: Ledger, study_id: StudyId, actor: str) -> int:
-    """Put the parked revisions of a study back to work; answers how many there were.
+    """Put whatever is parked of a study back to work; answers of how many revisions there was anything.
 
-    One without documents is assessed again, with the release that was pinned, unless a later revision has taken its place: its
-    report would be older than it looks. One with documents sends the same bytes.
+    A revision without documents is assessed again, with the release that was pinned, unless a later one has taken its place:
+    its report would be older than it looks. One with documents sends the same bytes, to those who have not got them.
     """
     with ledger.transaction() as session:
         if session.get(StudyRow, study_id) is None:
             raise NoSuchStudy(study=study_id)
         latest = _latest(session, study_id)
-        query = select(RevisionRow).where(RevisionRow.study_id == study_id, RevisionRow.state == RevisionState.PARKED).with_for_update()
-        rows = [row for row in session.scalars(query) if row.documents or row is latest]
+        unfinished = RevisionRow.state.in_((RevisionState.PARKED, RevisionState.DELIVERING))
+        query = select(RevisionRow).where(RevisionRow.study_id == study_id, unfinished).order_by(RevisionRow.number).with_for_update()
+        rows = [row for row in session.scalars(query) if _parked_deliveries(row) or (row.state == RevisionState.PARKED and row is latest)]
         for row in rows:
             _drive(row)
             audit.append(session, actor, "retry", f"{study_id}:{row.number}", {"state": row.state})
         return len(rows)
 
 
+def _parked_deliveries(row: RevisionRow) -> list[DeliveryRow]:
+    return [delivery for document in row.documents for delivery in document.deliveries if delivery.state == DeliveryState.PARKED]
+
+
 def _drive(row: RevisionRow) -> None:
     row.drive += 1
     row.attempts = 0
-    _advance(row, RevisionState.DELIVERING if row.documents else RevisionState.ASSESSING)
-    for document in row.documents:
-        for delivery in document.deliveries:
-            if delivery.state == DeliveryState.PARKED:
-                check_transition(DELIVERIES, f"delivery {delivery.id}", DeliveryState.PARKED, DeliveryState.DUE)
-                delivery.state, delivery.due_at, delivery.attempts = DeliveryState.DUE, datetime.now(UTC), 0
+    if row.state == RevisionState.PARKED:
+        _advance(row, RevisionState.DELIVERING if row.documents else RevisionState.ASSESSING)
+    for delivery in _parked_deliveries(row):
+        check_transition(DELIVERIES, f"delivery {delivery.id}", DeliveryState.PARKED, DeliveryState.DUE)
+        delivery.state, delivery.due_at, delivery.attempts = DeliveryState.DUE, datetime.now(UTC), 0

@@ -1,7 +1,7 @@
 """The state machines of the ledger: what may follow what. A diagram of them stands in ARCHITECTURE.md.
 
-A study has no state column of its own: it is *receiving* while a deadline row (`due_at`) waits for its next revision,
-and otherwise in the state of its latest revision. So no two rows can contradict each other.
+A study has no state column of its own, so no two rows can contradict each other: what is shown follows from its deadline
+(`due_at`), its revisions and their deliveries, by one rule in `overview`.
 """
 
 from __future__ import annotations
