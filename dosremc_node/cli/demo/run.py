@@ -84,16 +84,19 @@ def _clear(build: Path) -> None:
 
 @contextmanager
 def _ended_by_a_signal_too() -> Iterator[None]:
-    """SIGTERM ends the demonstration as Ctrl-C does: whatever was started is ended on the way out."""
+    """SIGTERM and SIGINT end the demonstration, the latter also where it was started in the background of a script, which
+    ignores it: whatever was started is ended on the way out.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- Sending and waiting ----------------------------------------------------------------------------------------------
