@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -11,10 +12,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from dosremc_node.failures import describe
+
 log = structlog.get_logger(__name__)
 
 Readiness = Callable[[], str | None]
 """Why the node cannot work just now, in words; None where it can."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the library's signature
+        """Log what went wrong as everything is logged here; the library would print the exception's text."""
+        error = sys.exception()
+        if error is not None:
+            log.warning("probe_failed", reason=describe(error))
 
 
 class ProbeServer:
@@ -23,8 +36,7 @@ class ProbeServer:
     def __init__(self, host: str, port: int, collector: Collector, why_not_ready: Readiness) -> None:
         registry = CollectorRegistry()
         registry.register(collector)
-        self._server = ThreadingHTTPServer((host, port), _handler(registry, why_not_ready))
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), _handler(registry, why_not_ready))
         self._thread = Thread(target=self._server.serve_forever, name="probes", daemon=True)
 
     @property
