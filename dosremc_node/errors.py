@@ -135,6 +135,10 @@ class FiltersMoved(NodeError):
     """Filters changed while a bank was trained: the result is void, because every other bank depends on the filters."""
 
 
+class NoSaliencyMap(NodeError):
+    """{network} gives no saliency map, and nothing can be served or held against lesions without one: give it a head that judges each cell."""
+
+
 class DemonstrationOnly(NodeError):
     """Release {release} holds demonstration weights, and the destination {destination} is not marked as a test one. Set `purpose = "test"` for it, or put a release with clinical evidence in force."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dosremc_node.network.banks import bank_of
 from dosremc_node.network.model import SaliencyNetwork
+from dosremc_node.network.prediction import Network, saliency_of
 from dosremc_node.records import PreprocessingSpec
 
 OPSET = 17
@@ -21,16 +22,16 @@ OPSET = 17
 class _Served(nn.Module):
     """What is served: the logit, and the saliency map as probabilities."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        logit, cells = self.network(image)
-        return logit, torch.sigmoid(cells)
+        prediction = self.network(image)
+        return prediction.logits, torch.sigmoid(saliency_of(self.network, prediction))
 
 
-def export_backbone(network: nn.Module, spec: PreprocessingSpec) -> bytes:
+def export_backbone(network: Network, spec: PreprocessingSpec) -> bytes:
     """The serialised graph: input ``image`` (1, 1, height, width); outputs ``logit`` (1,) and ``saliency`` (1, 1, h, w).
 
     The batch is fixed at one, so that no image can depend on another. The legacy exporter is asked neither to fold constants nor to

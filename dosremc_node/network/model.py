@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dosremc_node.network.prediction import Network, Prediction
+
 STRIDE = 8
 HIGHEST_CELLS = 6
 
@@ -32,8 +34,8 @@ class Block(nn.Module):
         return residual + passed
 
 
-class SaliencyNetwork(nn.Module):
-    """From images (n, 1, height, width) to the logits of malignancy (n,) and a map of logits (n, 1, height / 8, width / 8)."""
+class SaliencyNetwork(Network):
+    """The logit of an image is the mean of its highest cells; the map has a cell for every 8 x 8 pixels."""
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 24, 48, 64)) -> None:
         super().__init__()
@@ -45,8 +47,9 @@ class SaliencyNetwork(nn.Module):
         self.norm = nn.BatchNorm2d(third)
         self.fc = nn.Linear(third, 1)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Prediction:
         features = functional.relu(self.norm(self.stages(self.stem(images))))
         cells = self.fc(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        highest = torch.topk(cells.flatten(1), HIGHEST_CELLS, dim=1).values
-        return highest.mean(dim=1), cells
+        highest = torch.topk(cells.flatten(1), HIGHEST_CELLS, dim=1)
+        judged = features.flatten(2).gather(2, highest.indices[:, None].expand(-1, features.shape[1], -1)).mean(dim=2)
+        return Prediction(logits=highest.values.mean(dim=1), saliency=cells, features=judged)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from dosremc_node.errors import NoSaliencyMap
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
@@ -34,3 +36,10 @@ class Network(nn.Module):
         """As `forward`, and with its type."""
         prediction: Prediction = super().__call__(images)
         return prediction
+
+
+def saliency_of(network: nn.Module, prediction: Prediction) -> Tensor:
+    """The saliency map (n, 1, h, w) of a prediction, where the map is needed; raises `NoSaliencyMap`, which names the network's class."""
+    if prediction.saliency is None:
+        raise NoSaliencyMap(network=type(network).__name__)
+    return prediction.saliency

@@ -14,7 +14,7 @@ from torch.nn import functional
 from dosremc_node.errors import FiltersMoved
 from dosremc_node.network.banks import batch_norms, filters_digest, freeze_filters
 from dosremc_node.network.examples import Examples
-from dosremc_node.network.model import STRIDE
+from dosremc_node.network.prediction import Network, saliency_of
 
 BATCH = 32
 PEAK_LEARNING_RATE = 3e-3
@@ -24,13 +24,14 @@ LESION_WEIGHT = 29.0
 IMAGE_LOSS_SHARE = 0.3
 LARGEST_SHIFT = 6
 CROP = 80
+LESION_MARGIN = 8
 CROP_EPOCHS_FOR_A_WHOLE = 6
 WHOLE_IMAGE_LEARNING_RATE = 1.5e-3
 
 Progress = Callable[[float], None]
 
 
-def train_filters(network: nn.Module, examples: Examples, *, epochs: int, seed: int, progress: Progress = lambda _: None) -> None:
+def train_filters(network: Network, examples: Examples, *, epochs: int, seed: int, progress: Progress = lambda _: None) -> None:
     """Train everything, each phase with one cycle of the learning rate: first on crops, then on whole images.
 
     Without the lesions' places whole images do not learn: the saliency map is held against a Gaussian at each malignant lesion. Crops
@@ -43,7 +44,7 @@ def train_filters(network: nn.Module, examples: Examples, *, epochs: int, seed: 
     adapt_statistics(network, examples)
 
 
-def train_bank(network: nn.Module, examples: Examples, *, epochs: int, seed: int, progress: Progress = lambda _: None) -> None:
+def train_bank(network: Network, examples: Examples, *, epochs: int, seed: int, progress: Progress = lambda _: None) -> None:
     """Give the network a bank for the domain of ``examples``: its statistics, then gamma, beta and the fully connected layer (BNFC).
 
     The statistics stand still while the rest learns, so that no example depends on its batch mates. Raises `FiltersMoved`.
@@ -57,7 +58,7 @@ def train_bank(network: nn.Module, examples: Examples, *, epochs: int, seed: int
         raise FiltersMoved
 
 
-def adapt_statistics(network: nn.Module, examples: Examples) -> None:
+def adapt_statistics(network: Network, examples: Examples) -> None:
     """Replace every running mean and variance by those of ``examples``: one pass, cumulative sums in float64 (AdaBN, PreciseBN)."""
     moments = {name: _Moments() for name, _ in batch_norms(network)}
     hooks = [module.register_forward_pre_hook(moments[name].hook) for name, module in batch_norms(network)]
@@ -74,11 +75,11 @@ def adapt_statistics(network: nn.Module, examples: Examples) -> None:
     network.eval()
 
 
-def logits(network: nn.Module, examples: Examples) -> NDArray[np.float64]:
+def logits(network: Network, examples: Examples) -> NDArray[np.float64]:
     """The logit of every example, shape (n,), with the network's fixed statistics."""
     network.eval()
     with torch.no_grad():
-        return np.concatenate([network(examples.batch(chosen))[0].double().numpy() for chosen in _in_order(len(examples))])
+        return np.concatenate([network(examples.batch(chosen)).logits.double().numpy() for chosen in _in_order(len(examples))])
 
 
 class _Moments:
@@ -110,7 +111,7 @@ class _Phase:
     statistics_move: bool = True
 
 
-def _fit(network: nn.Module, learning: list[nn.Parameter], examples: Examples, phase: _Phase, seed: int, progress: Progress) -> None:  # noqa: PLR0917
+def _fit(network: Network, learning: list[nn.Parameter], examples: Examples, phase: _Phase, seed: int, progress: Progress) -> None:  # noqa: PLR0917
     network.train(phase.statistics_move)
     steps = phase.epochs * -(-len(examples) // BATCH)
     optimiser = torch.optim.AdamW(learning, lr=phase.peak_rate, weight_decay=WEIGHT_DECAY)
@@ -126,22 +127,23 @@ def _fit(network: nn.Module, learning: list[nn.Parameter], examples: Examples, p
     network.eval()
 
 
-def loss(network: nn.Module, images: Tensor, lesions: Tensor) -> Tensor:
+def loss(network: Network, images: Tensor, lesions: Tensor) -> Tensor:
     """Cross entropy of the saliency map against Gaussians at the lesions (n, 3), plus a share of that of the image's logit."""
-    logit, cells = network(images)
-    target = lesion_map(lesions, cells.shape[2], cells.shape[3])
+    prediction = network(images)
+    cells = saliency_of(network, prediction)
+    target = lesion_map(lesions, cells.shape[2], cells.shape[3], images.shape[2] // cells.shape[2])
     per_cell = functional.binary_cross_entropy_with_logits(cells[:, 0], target, weight=1 + LESION_WEIGHT * target)
-    per_image = functional.binary_cross_entropy_with_logits(logit, (~lesions[:, 0].isnan()).float())
+    per_image = functional.binary_cross_entropy_with_logits(prediction.logits, (~lesions[:, 0].isnan()).float())
     return per_cell + IMAGE_LOSS_SHARE * per_image
 
 
-def lesion_map(lesions: Tensor, height: int, width: int) -> Tensor:
-    """Gaussians of a lesion's size, 1 at its centre, on the grid of cells: from (n, 3) to (n, height, width)."""
-    column = (torch.arange(width) + 0.5) * STRIDE
-    row = (torch.arange(height) + 0.5) * STRIDE
+def lesion_map(lesions: Tensor, height: int, width: int, stride: int) -> Tensor:
+    """Gaussians of a lesion's size, 1 at its centre, on a grid of cells of ``stride`` pixels: from (n, 3) to (n, height, width)."""
+    column = (torch.arange(width) + 0.5) * stride
+    row = (torch.arange(height) + 0.5) * stride
     x, y, radius = (lesions[:, index, None, None] for index in range(3))
     squared = (column[None, None, :] - x) ** 2 + (row[None, :, None] - y) ** 2
-    return torch.exp(-squared / (2 * radius.clamp(min=0.9 * STRIDE) ** 2)).nan_to_num(0.0)
+    return torch.exp(-squared / (2 * radius.clamp(min=0.9 * stride) ** 2)).nan_to_num(0.0)
 
 
 def _shifted(examples: Examples, chosen: NDArray[np.intp], random: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -168,8 +170,8 @@ def _corner(lesion: float, size: int, side: int, random: np.random.Generator) ->
     last = size - side
     if np.isnan(lesion):
         return int(random.integers(0, last + 1))
-    low = min(max(int(lesion) - side + STRIDE, 0), last)
-    high = min(max(int(lesion) - STRIDE, low), last)
+    low = min(max(int(lesion) - side + LESION_MARGIN, 0), last)
+    high = min(max(int(lesion) - LESION_MARGIN, low), last)
     return int(random.integers(low, high + 1))
 
 

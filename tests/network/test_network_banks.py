@@ -67,7 +67,7 @@ def test_a_bank_goes_round(network: SaliencyNetwork) -> None:
     put_bank(other, bank, DOMAIN)
     image = torch.randn(2, 1, 64, 32)
     with torch.no_grad():
-        assert torch.equal(other.eval()(image)[0], network(image)[0])
+        assert torch.equal(other.eval()(image).logits, network(image).logits)
 
 
 def test_a_bank_is_a_copy(network: SaliencyNetwork) -> None:
@@ -155,13 +155,13 @@ def test_a_score_never_depends_on_its_batch_mates(network: SaliencyNetwork, exam
     together = logits(network, examples)
     for index in (0, 7, 39):
         with torch.no_grad():
-            alone = network(examples.batch([index]))[0].item()
+            alone = network(examples.batch([index])).logits.item()
         assert alone == pytest.approx(together[index], abs=1e-5)
 
 
 def test_the_target_peaks_at_the_lesion() -> None:
     """The map is 1 at the cell that holds the lesion's centre, falls off around it, and is 0 where there is no lesion."""
-    target = lesion_map(torch.tensor([[20.0, 44.0, 5.0], [float("nan")] * 3]), 8, 4)
+    target = lesion_map(torch.tensor([[20.0, 44.0, 5.0], [float("nan")] * 3]), 8, 4, stride=8)
     assert target.shape == (2, 8, 4)
     assert np.unravel_index(int(target[0].argmax()), (8, 4)) == (5, 2)
     assert target[0, 5, 2] == 1.0

@@ -16,6 +16,7 @@ from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.inference import build_session
 from dosremc_node.network import Bank, SaliencyNetwork, bank_of, export_backbone, import_backbone, put_bank
 from dosremc_node.network.banks import batch_norms
+from dosremc_node.network.prediction import saliency_of
 from dosremc_node.records import Domain, InputGeometry, NetworkInput
 from dosremc_node.releases import default_shelf
 from dosremc_node.settings import ReleaseSettings
@@ -111,6 +112,6 @@ def test_the_shipped_release_says_what_it_is() -> None:
 
 def _assert_same(output: object, network: SaliencyNetwork, image: NetworkInput) -> None:
     with torch.no_grad():
-        logit, cells = network.eval()(torch.from_numpy(image.pixels)[None, None])
-    assert output.logit == pytest.approx(logit.item(), abs=1e-4)  # type: ignore[attr-defined]
-    np.testing.assert_allclose(output.saliency, torch.sigmoid(cells)[0, 0].numpy(), atol=1e-4)  # type: ignore[attr-defined]
+        torchs = network.eval()(torch.from_numpy(image.pixels)[None, None])
+    assert output.logit == pytest.approx(torchs.logits.item(), abs=1e-4)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(output.saliency, torch.sigmoid(saliency_of(network, torchs))[0, 0].numpy(), atol=1e-4)  # type: ignore[attr-defined]
