@@ -123,6 +123,34 @@ class BankDoesNotFit(NodeError):
     """The bank of {domain} does not fit the backbone: {why}."""
 
 
+class BankUnreadable(NodeError):
+    """The bank of {domain} is no safetensors file: {why}. Write it with `bank_to_safetensors`, or restore it from its source."""
+
+
+class BatchNormNotInBank(NodeError):
+    """The batch norm {name} has no {missing}, so no bank could hold it: build the network with {remedy}."""
+
+
+class NoBankForDomain(NodeError):
+    """There is no bank for the domain {domain}, there are banks for {known}: nothing was judged with another one's."""
+
+
+class OtherBanksMoved(NodeError):
+    """The bank of {moved} changed while that of {domain} was trained: the result is void."""
+
+
+class NetworkUnknown(NodeError):
+    """The graph does not say which network it is ({why}): build that network yourself and fill it with `load_backbone`."""
+
+
+class NotAClassifier(NodeError):
+    """{model} gives no class activation map: {why}."""
+
+
+class WeightsDoNotFit(NodeError):
+    """The weights of {source} do not fit {network}: {why}."""
+
+
 class ProviderNotThere(NodeError):
     """The execution provider {provider} cannot be used: {why}. Usable here: {usable}. Change `worker.providers`, or leave it empty."""
 

@@ -21,6 +21,7 @@ What ``backbone.onnx`` must look like, so that ``inference`` can serve it:
   from the bank directly. Exporters like to fold batch norm, and to share initializers that happen to be equal: neither fits.
 """
 
+from dosremc_node.releases.banks import bank_from_safetensors, bank_to_safetensors
 from dosremc_node.releases.digests import filters_sha256
 from dosremc_node.releases.shelf import LoadedRelease, ReleaseShelf, default_shelf
 from dosremc_node.releases.writing import ReleaseFacts, write_release
@@ -29,6 +30,8 @@ __all__ = [
     "LoadedRelease",
     "ReleaseFacts",
     "ReleaseShelf",
+    "bank_from_safetensors",
+    "bank_to_safetensors",
     "default_shelf",
     "filters_sha256",
     "write_release",

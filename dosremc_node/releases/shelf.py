@@ -11,10 +11,10 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
-from safetensors.numpy import load
 
 from dosremc_node.errors import BankDoesNotFit, NoSuchRelease, ReleaseDamaged, ReleaseUnreadable
 from dosremc_node.records import Domain, Release
+from dosremc_node.releases.banks import bank_from_safetensors
 from dosremc_node.releases.digests import check_banks_fit, filters_sha256, sha256_of
 from dosremc_node.releases.manifest import BACKBONE, MANIFEST, NAME, OPERATING, OPERATING_POINTS, Manifest, bank_file
 from dosremc_node.settings import ReleaseSettings
@@ -34,12 +34,11 @@ class LoadedRelease:
         return _read(self.folder, BACKBONE, self.release.backbone_sha256)
 
     def bank(self, domain: Domain) -> dict[str, NDArray[np.float32]]:
-        """The bank of a domain, by initializer name; raises `ReleaseDamaged`, and `BankDoesNotFit` where it has none."""
+        """The bank of a domain, by initializer name; raises `ReleaseDamaged`, `BankUnreadable`, and `BankDoesNotFit` where it has none."""
         if domain not in self.release.banks:
             raise BankDoesNotFit(domain=domain, why=f"release {self.release.release_id} has banks for {', '.join(self.release.banks)}")
         content = _read(self.folder, bank_file(domain), self.release.banks[domain].sha256)
-        bank: dict[str, NDArray[np.float32]] = load(content)
-        return bank
+        return bank_from_safetensors(content, domain)
 
 
 class ReleaseShelf:

@@ -10,18 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 from pydicom.uid import generate_uid
-from safetensors.numpy import save
 
 from dosremc_node.errors import ReleaseExists
 from dosremc_node.records import Domain, OperatingPoint, PreprocessingSpec, Release
+from dosremc_node.releases.banks import Bank, bank_to_safetensors
 from dosremc_node.releases.digests import check_banks_fit, filters_sha256, sha256_of
 from dosremc_node.releases.manifest import BACKBONE, MANIFEST, OPERATING, OPERATING_POINTS, Manifest, bank_file
-
-Bank = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +51,13 @@ def write_release(folder: Path, facts: ReleaseFacts, backbone: bytes, banks: Map
     it is written leaves nothing under its name.
     """
     check_banks_fit(backbone, banks)
-    files = {bank_file(domain): save(_contiguous(bank)) for domain, bank in banks.items()}
+    files = {bank_file(domain): bank_to_safetensors(bank) for domain, bank in banks.items()}
     files[BACKBONE] = backbone
     files[OPERATING] = OPERATING_POINTS.dump_json(dict(facts.operating_points), indent=2)
     manifest = _manifest(facts, files, banks)
     files[MANIFEST] = manifest.model_dump_json(indent=2).encode()
     _write_folder(folder, facts.release_id, files)
     return manifest.release(dict(facts.operating_points))
-
-
-def _contiguous(bank: Bank) -> dict[str, NDArray[np.float32]]:
-    # safetensors writes an array's memory as it lies: a transposed view would be written in the wrong order.
-    return {name: np.ascontiguousarray(bank[name]) for name in sorted(bank)}
 
 
 def _manifest(facts: ReleaseFacts, files: Mapping[str, bytes], banks: Mapping[Domain, Bank]) -> Manifest:
