@@ -167,8 +167,31 @@ class NoSaliencyMap(NodeError):
     """{network} gives no saliency map, and nothing can be served or held against lesions without one: give it a head that judges each cell."""
 
 
+class NotMeasurable(NodeError):
+    """Nothing can be measured on {found}: it takes cases of both kinds, each with a finite score."""
+
+
 class DemonstrationOnly(NodeError):
     """Release {release} holds demonstration weights, and the destination {destination} is not marked as a test one. Set `purpose = "test"` for it, or put a release with clinical evidence in force."""
+
+
+# --- Data sets --------------------------------------------------------------------------------------------------------
+
+
+class WrongIndex(NodeError):
+    """{file}, line {line}: {column} is wrong: {expected} is expected."""
+
+
+class PatientInTwoSplits(NodeError):
+    """Row {row} ({split}) shows the same patient as row {earlier} ({earlier_split}): give all images of a patient the same split, or the figures of one are learnt in the other."""
+
+
+class UnknownLayout(NodeError):
+    """{folder} is not laid out as {dataset} was published: {why}. `dosremc-node data layouts` shows what is expected."""
+
+
+class NothingToLearnFrom(NodeError):
+    """The {split} split has no {what} image that can be used: see what was excluded, and why."""
 
 
 # --- Simulation -------------------------------------------------------------------------------------------------------
