@@ -194,6 +194,45 @@ class NothingToLearnFrom(NodeError):
     """The {split} split has no {what} image that can be used: see what was excluded, and why."""
 
 
+# --- Training and adaptation ------------------------------------------------------------------------------------------
+
+
+class LossNotFinite(NodeError):
+    """The loss became {loss} after {share:.0%} of the training: lower the learning rate, which was {rate}, or look for images that are not finite."""
+
+
+class CheckpointOfAnother(NodeError):
+    """The checkpoint {path} is another training's ({found}, not {expected}): its plan, seed, number of images or network differ. Remove it, or name another file."""
+
+
+class NoBatchNorm(NodeError):
+    """{network} has no batch norm, so there are no statistics to adapt: use full fine-tuning, or a network with batch norm."""
+
+
+class LabelsMissing(NodeError):
+    """{method} needs a label of each image of {domain}, and there are none: take a method that needs no labels, such as adabn, or wait for pathology."""
+
+
+class LabelsDoNotFit(NodeError):
+    """There are {labels} labels for {images} images of {domain}: give one label for each image."""
+
+
+class OneClassOnly(NodeError):
+    """All {images} images of {domain} are {found}, and {method} cannot learn from one class: add images of the other."""
+
+
+class TooFewImages(NodeError):
+    """{method} needs {needed} images of {domain} at least, and there are {images}: collect more, or keep the source's bank until then."""
+
+
+class BatchOfOne(NodeError):
+    """A batch of {images} has no statistics to normalise by: give {method} batches of two images at least, or use fixed statistics (adabn)."""
+
+
+class DomainsNotTwo(NodeError):
+    """Source and target are both called {domain}: give them different names, or one bank would overwrite the other."""
+
+
 # --- Simulation -------------------------------------------------------------------------------------------------------
 
 
