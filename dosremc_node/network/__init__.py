@@ -4,17 +4,36 @@ It gives a backbone whose filters never move and a bank for each domain, and tra
 """
 
 from dosremc_node.network.banks import Bank, bank_digest, bank_of, filters_digest, filters_frozen, freeze_filters, put_bank
+from dosremc_node.network.classifier import Classifier
 from dosremc_node.network.demonstration import Recipe, train_demonstration
 from dosremc_node.network.domain_banks import DomainBanks
-from dosremc_node.network.export import export_backbone, import_backbone
-from dosremc_node.network.model import SaliencyNetwork
-from dosremc_node.network.training import adapt_statistics, train_bank, train_filters
+from dosremc_node.network.export import export_backbone, import_backbone, load_backbone
+from dosremc_node.network.gmic import GMIC, GMICConfiguration
+from dosremc_node.network.methods.fine_tuning import train_bank
+from dosremc_node.network.prediction import Network, Prediction
+from dosremc_node.network.published_weights import load_gmic
+from dosremc_node.network.resnet22 import LIGHT, PAPER, Head, ResNetConfiguration, SaliencyResNet, Stage
+from dosremc_node.network.source_training import train_filters
+from dosremc_node.network.statistics import adapt_statistics
+from dosremc_node.network.training import Plan, Watch
 
 __all__ = [
+    "GMIC",
+    "LIGHT",
+    "PAPER",
     "Bank",
+    "Classifier",
     "DomainBanks",
+    "GMICConfiguration",
+    "Head",
+    "Network",
+    "Plan",
+    "Prediction",
     "Recipe",
-    "SaliencyNetwork",
+    "ResNetConfiguration",
+    "SaliencyResNet",
+    "Stage",
+    "Watch",
     "adapt_statistics",
     "bank_digest",
     "bank_of",
@@ -23,6 +42,8 @@ __all__ = [
     "filters_frozen",
     "freeze_filters",
     "import_backbone",
+    "load_backbone",
+    "load_gmic",
     "put_bank",
     "train_bank",
     "train_demonstration",

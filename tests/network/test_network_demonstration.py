@@ -11,7 +11,7 @@ import pytest
 from dosremc_node.network import Recipe, train_demonstration
 from dosremc_node.network.demonstration import SPEC
 from dosremc_node.network.examples import Breast, Examples, simulate_examples
-from dosremc_node.network.training import _cropped
+from dosremc_node.network.source_training import _cropped
 from dosremc_node.releases import ReleaseShelf
 from dosremc_node.simulation import HALF_SIZE
 

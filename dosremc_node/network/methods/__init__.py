@@ -1,0 +1,1 @@
+"""Methods of adaptation over one interface: a `Task` in, an `Adapted` out; `METHODS` has them by name."""
