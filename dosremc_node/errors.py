@@ -147,6 +147,10 @@ class NotAClassifier(NodeError):
     """{model} gives no class activation map: {why}."""
 
 
+class WeightsUnreadable(NodeError):
+    """{source} holds no weights that could be read safely: {why}."""
+
+
 class WeightsDoNotFit(NodeError):
     """The weights of {source} do not fit {network}: {why}."""
 
@@ -168,7 +172,7 @@ class NoSaliencyMap(NodeError):
 
 
 class NotMeasurable(NodeError):
-    """Nothing can be measured on {found}: it takes cases of both kinds, each with a finite score."""
+    """Nothing can be measured on {found}: it takes {needed}."""
 
 
 class DemonstrationOnly(NodeError):

@@ -38,6 +38,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.malignant)
 
+    @property
+    def breasts(self) -> NDArray[np.intp]:
+        """The number of each image's breast."""
+        return np.arange(len(self)) // 2
+
     def batch(self, chosen: Sequence[int] | NDArray[np.intp]) -> torch.Tensor:
         """The images of these indices, float32 (n, 1, height, width)."""
         return torch.from_numpy(self.pixels[chosen].astype(np.float32))[:, None]

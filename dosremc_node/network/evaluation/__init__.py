@@ -1,0 +1,65 @@
+"""What is measured of a network, and how sure one may be of it: no torch here, only scores and labels.
+
+Ranking (ROC and PR area, DeLong), operating points, calibration, the bootstrap of cases within seeds, Holm's correction, plots.
+"""
+
+from dosremc_node.network.evaluation.calibration import (
+    Bin,
+    brier,
+    calibration_intercept,
+    calibration_slope,
+    expected_over_observed,
+    platt,
+    reliability,
+    sigmoid,
+)
+from dosremc_node.network.evaluation.cases import Estimate, Labels, Values, per_breast
+from dosremc_node.network.evaluation.multiplicity import holm
+from dosremc_node.network.evaluation.operating import AtThreshold, at_threshold, threshold_at_specificity
+from dosremc_node.network.evaluation.performance import Performance, performance
+from dosremc_node.network.evaluation.ranking import (
+    Comparison,
+    compare_roc_auc,
+    hanley_mcneil,
+    pr_auc,
+    roc_auc,
+    roc_auc_delong,
+    weighted_pr_auc,
+    weighted_roc_auc,
+    weighted_sensitivity,
+)
+from dosremc_node.network.evaluation.resampling import Resamples, draw_seeds, over_seeds, stratified_interval
+
+__all__ = [
+    "AtThreshold",
+    "Bin",
+    "Comparison",
+    "Estimate",
+    "Labels",
+    "Performance",
+    "Resamples",
+    "Values",
+    "at_threshold",
+    "brier",
+    "calibration_intercept",
+    "calibration_slope",
+    "compare_roc_auc",
+    "draw_seeds",
+    "expected_over_observed",
+    "hanley_mcneil",
+    "holm",
+    "over_seeds",
+    "per_breast",
+    "performance",
+    "platt",
+    "pr_auc",
+    "reliability",
+    "roc_auc",
+    "roc_auc_delong",
+    "sigmoid",
+    "stratified_interval",
+    "threshold_at_specificity",
+    "weighted_pr_auc",
+    "weighted_roc_auc",
+    "weighted_sensitivity",
+]
