@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event
+from threading import Event, Lock
 
 import structlog
 
@@ -12,12 +12,13 @@ from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inputs import NetworkInputs
 from dosremc_node.ledger import receiving, revisions
 from dosremc_node.node import Node
+from dosremc_node.records import ImageHeader
 
 log = structlog.get_logger(__name__)
 
 
 class Anticipation:
-    """Prepares one image at a time, with workers of its own, and begins none while a study is being assessed: no assessment waits for it.
+    """Prepares images as they arrive, as many at a time as threads are in `run`, and begins none while a study is being assessed.
 
     What it makes is safe to lose. What it cannot make is left to the assessment, which says why.
     """
@@ -27,29 +28,35 @@ class Anticipation:
         self._inputs = inputs
         self._workers = workers
         self._seen = 0
+        self._looking = Lock()
 
     def run(self, stop: Event) -> None:
         """Prepare what arrives until ``stop`` is set."""
         while not stop.is_set():
             try:
-                found = self.prepare_next()
+                self.prepare_next(stop)
             except Exception as error:  # noqa: BLE001 - the boundary: what is only done ahead of time may fail in any way
                 log.info("image_not_anticipated", reason=describe(error))
-                found = False
-            if not found:
                 stop.wait(self._node.settings.worker.poll_seconds)
 
-    def prepare_next(self) -> bool:
-        """Look at the next image that has arrived; answers whether there was one."""
-        if revisions.revisions_to_assess(self._node.ledger):
-            return False
-        arrival = receiving.next_arrival(self._node.ledger, self._seen)
-        if arrival is None:
-            return False
-        self._seen = arrival[0]
+    def prepare_next(self, stop: Event) -> bool:
+        """Look at the next image that has arrived; answers whether there was one. One thread looks, the others prepare or wait to look."""
+        with self._looking:
+            arrival = self._next_arrival()
+            if arrival is None:
+                stop.wait(self._node.settings.worker.poll_seconds)
+                return False
         release = self._node.release_in_force().release
         plan = studies.make_plan([arrival], release, self._node.domains, self._node.settings.studies)
         for image in plan.images:
             if plan.bank and image.not_assessed is None:
                 self._inputs.get(release, image, self._workers)
         return True
+
+    def _next_arrival(self) -> tuple[int, str, ImageHeader] | None:
+        if revisions.revisions_to_assess(self._node.ledger):
+            return None
+        arrival = receiving.next_arrival(self._node.ledger, self._seen)
+        if arrival is not None:
+            self._seen = arrival[0]
+        return arrival

@@ -82,7 +82,8 @@ class Sweeper:
 
     def _enqueue_comparisons(self) -> None:
         for instance_id in receiving.contenders(self._node.ledger):
-            self._enqueue(f"{COMPARE}:{instance_id}", partial(self._engine.enqueue, COMPARE), self._journey.compare, instance_id)
+            # Rare: not worth a queue that has to be asked all the time.
+            self._enqueue(f"{COMPARE}:{instance_id}", partial(self._engine.enqueue, ASSESS), self._journey.compare, instance_id)
 
     def _enqueue_assessments(self) -> None:
         for study_id, number, drive in revisions.revisions_to_assess(self._node.ledger):

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
+from dosremc_node.libraries import hasten
 
 TRANSFER_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 REJECTED_TRANSIENT: Final = 2
@@ -46,7 +47,9 @@ def associate(peer: Peer, calling_ae_title: str, sop_classes: Sequence[str]) -> 
     for sop_class in dict.fromkeys(sop_classes):
         entity.add_requested_context(sop_class, list(TRANSFER_SYNTAXES))
     try:
-        association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, max_pdu=LARGEST_PDU)
+        association = entity.associate(
+            peer.host, peer.port, ae_title=peer.ae_title, max_pdu=LARGEST_PDU, evt_handlers=[(evt.EVT_CONN_OPEN, _hasten)]
+        )
     except OSError:
         # The host name does not resolve; a connection that fails is no exception to the library.
         raise _unreachable(peer, _connection_problem(peer)) from None
@@ -63,6 +66,10 @@ def associate(peer: Peer, calling_ae_title: str, sop_classes: Sequence[str]) -> 
 def accepted(association: Association, sop_class: str) -> bool:
     """Whether the peer takes this SOP class."""
     return any(context.abstract_syntax == UID(sop_class) for context in association.accepted_contexts)
+
+
+def _hasten(event: evt.Event) -> None:
+    hasten(event.assoc)
 
 
 def _why_not(peer: Peer, association: Association) -> PeerRefused | PeerUnreachable:

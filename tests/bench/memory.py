@@ -14,7 +14,7 @@ from harness.studies import copy_of_study
 
 from bench.exams import JPEG_LS, full_size_study
 from bench.measuring import Result, Scope
-from bench.nodes import Watched, watched_node
+from bench.nodes import LEDGER_POLL_SECONDS, Watched, watched_node
 from dosremc_node.ledger.states import StudyState
 
 STUDIES, FIRST = 200, 20
@@ -47,7 +47,7 @@ def _samples(watched: Watched, images: list[bytes], studies: int) -> list[tuple[
     thread.start()
     for number in range(studies):
         while number - watched.finished(StudyState.DONE) >= UNFINISHED_AT_MOST:
-            time.sleep(0.05)
+            time.sleep(LEDGER_POLL_SECONDS)
         watched.send(copy_of_study(images, f"W{number}"))
     watched.wait_for_reports(studies)
     end.set()

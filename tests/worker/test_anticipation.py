@@ -62,7 +62,7 @@ def test_early_views_are_prepared_while_later_ones_arrive(
     inputs = NetworkInputs(node.store)
     anticipation = Anticipation(node, inputs, imaging_workers)
     early = {arrive(node, image.content) for image in exam.images[:2]}
-    while anticipation.prepare_next():
+    while anticipation.prepare_next(Event()):
         pass
     assert kept(node) == early
     images = plan_everything_due(node)
@@ -87,19 +87,19 @@ def test_nothing_is_begun_while_a_study_is_assessed(
     plan_everything_due(node)
     (study_id, number, _) = revisions.revisions_to_assess(node.ledger)[0]
     late = arrive(node, exam.images[1].content)
-    assert not anticipation.prepare_next()
+    assert not anticipation.prepare_next(Event())
     assert kept(node) == set()
     hold = revisions.take_in_hand(node.ledger, study_id, number, 5)
     assert hold is not None
     revisions.park_revision(node.ledger, hold, "it is out of the way")
-    while anticipation.prepare_next():
+    while anticipation.prepare_next(Event()):
         pass
     assert kept(node) == {early, late}
     plan_everything_due(node)
     (hold,) = [revisions.take_in_hand(node.ledger, *key[:2], 5) for key in revisions.revisions_to_assess(node.ledger)]
     assert hold is not None
     revisions.park_revision(node.ledger, hold, "it is out of the way")
-    assert not Anticipation(node, NetworkInputs(node.store), imaging_workers).prepare_next()
+    assert not Anticipation(node, NetworkInputs(node.store), imaging_workers).prepare_next(Event())
 
 
 def test_what_would_not_be_scored_is_not_prepared(
@@ -111,7 +111,7 @@ def test_what_would_not_be_scored_is_not_prepared(
     (file := node.settings.storage.folder / "domains.toml").write_text(domains)
     node = open_one("studies.unknown_scanner=refuse", f"studies.domains_file={file}")
     arrive(node, exam.images[0].content)
-    assert Anticipation(node, NetworkInputs(node.store), imaging_workers).prepare_next()
+    assert Anticipation(node, NetworkInputs(node.store), imaging_workers).prepare_next(Event())
     assert kept(node) == set()
 
 

@@ -20,7 +20,7 @@ from dosremc_node.ledger.overview import list_reports, list_studies
 from dosremc_node.ledger.states import DeliveryState, StudyState
 from dosremc_node.node import Node
 from dosremc_node.simulation import SimulatedExam
-from dosremc_node.sweeper import ASSESS, COMPARE, DELIVER, Sweeper
+from dosremc_node.sweeper import ASSESS, DELIVER, Sweeper
 from dosremc_node.workflow import Journey
 
 OpenOne = Callable[..., Node]
@@ -37,7 +37,7 @@ def working(open_one: OpenOne, imaging_workers: ImagingWorkers, tmp_path: Path) 
     node = open_one("studies.quiet_seconds=0", DESTINATION)
     engine = Engine(f"sqlite:///{tmp_path}/engine.sqlite", "test-0", 4)
     journey = Journey(node, imaging_workers)
-    engine.launch({ASSESS: 1, COMPARE: 1}, {DELIVER: 1})
+    engine.launch({ASSESS: 1}, {DELIVER: 1})
     yield node, engine, journey
     engine.stop(5)
 
