@@ -156,7 +156,7 @@ class _Run:
         with mixed_precision(self.trained):
             loss = self.loss(chosen, moment)
         if not loss.isfinite():
-            raise LossNotFinite(loss=float(loss), share=moment.share, rate=self.plan.rate)
+            raise LossNotFinite(loss=loss.item(), share=moment.share, rate=self.plan.rate)
         torch.autograd.backward(loss)
         self.optimiser.step()
         self.schedule.step()
