@@ -237,6 +237,14 @@ class DomainsNotTwo(NodeError):
     """Source and target are both called {domain}: give them different names, or one bank would overwrite the other."""
 
 
+class NotABankMethod(NodeError):
+    """The method {method} gives no bank, because it moves filters or keeps nothing: a release can be adapted by {known}."""
+
+
+class NeedsSource(NodeError):
+    """The method {method} needs images of the domain that it starts from: name their index with --source-index."""
+
+
 # --- Simulation -------------------------------------------------------------------------------------------------------
 
 
