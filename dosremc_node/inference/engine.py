@@ -17,7 +17,7 @@ from dosremc_node.inference.sessions import Session, build_session
 from dosremc_node.records import BankId, BatchNormMoments, Domain, NetworkInput, NetworkOutput, Release
 from dosremc_node.settings import Provider
 
-_Key = tuple[str, str, bool]
+_Key = tuple[str, str, bool, float | None]
 
 
 class Weights(Protocol):
@@ -54,7 +54,7 @@ class InferenceEngine:
         """The session of that bank, built where there is none yet: ask for it early to warm it up."""
         release = weights.release
         _check_bank(release, bank)
-        key = (release.backbone_sha256, bank.sha256, release.allows_tf32)
+        key = (release.backbone_sha256, bank.sha256, release.allows_tf32, release.half_precision_tolerance)
         if session := self._known(key):
             return session
         with self._building:
@@ -72,8 +72,16 @@ class InferenceEngine:
             return self._sessions.get(key)
 
     def _build(self, key: _Key, weights: Weights, domain: Domain) -> Session:
+        release, on_processor = weights.release, self._providers[0] is Provider.CPU
         session = build_session(
-            weights.backbone(), domain, weights.bank(domain), self._threads, self._providers, tf32=weights.release.allows_tf32
+            weights.backbone(),
+            domain,
+            weights.bank(domain),
+            self._threads,
+            self._providers,
+            tf32=release.allows_tf32,
+            # A processor gains nothing by it.
+            half_precision_tolerance=None if on_processor else release.half_precision_tolerance,
         )
         with self._access:
             self._sessions[key] = session

@@ -18,10 +18,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import onnx
 import onnxruntime
+import structlog
 from numpy.typing import NDArray
 
 from dosremc_node.errors import ScoreNotFinite
 from dosremc_node.inference.graphs import Bank, batch_norms, with_bank
+from dosremc_node.inference.half_precision import probes, to_half_precision
 from dosremc_node.inference.providers import runtime_session
 from dosremc_node.records import Domain, NetworkInput, NetworkOutput
 from dosremc_node.settings import Provider
@@ -32,8 +34,12 @@ ON_PROCESSOR = (Provider.CPU,)
 
 Image = NDArray[np.float32]
 
+log = structlog.get_logger(__name__)
+
 
 class _Runner(Protocol):
+    @property
+    def shape(self) -> Sequence[int]: ...
     def run(self, image: Image) -> list[NDArray[np.float32]]: ...
 
 
@@ -57,6 +63,7 @@ class OnProcessor:
 
     def __init__(self, runtime: onnxruntime.InferenceSession) -> None:
         self._runtime = runtime
+        self.shape: Sequence[int] = runtime.get_inputs()[0].shape
 
     def run(self, image: Image) -> list[NDArray[np.float32]]:
         outputs: list[NDArray[np.float32]] = self._runtime.run(OUTPUTS, {INPUT: image})
@@ -71,6 +78,7 @@ class OnDevice:
 
     def __init__(self, runtime: onnxruntime.InferenceSession, device: str) -> None:
         self._runtime, self._turn, self._binding = runtime, Lock(), runtime.io_binding()
+        self.shape: Sequence[int] = runtime.get_inputs()[0].shape
         shapes = {each.name: each.shape for each in (*runtime.get_inputs(), *runtime.get_outputs())}
         self._image, *self._outputs = (
             onnxruntime.OrtValue.ortvalue_from_shape_and_type(shapes[name], np.float32, device, 0) for name in (INPUT, *OUTPUTS)
@@ -94,19 +102,48 @@ class Folding(NamedTuple):
 
 
 def build_session(
-    backbone: bytes, domain: Domain, bank: Bank, threads: int = 0, providers: Sequence[Provider] = ON_PROCESSOR, *, tf32: bool = False
+    backbone: bytes,
+    domain: Domain,
+    bank: Bank,
+    threads: int = 0,
+    providers: Sequence[Provider] = ON_PROCESSOR,
+    *,
+    tf32: bool = False,
+    half_precision_tolerance: float | None = None,
 ) -> Session:
     """A session of the serialised graph ``backbone`` with the ``bank`` of ``domain``, warmed up by one image.
 
-    ``threads`` 0 takes every processor that this process may use. ``tf32`` lets a GPU round to 10 bits of mantissa.
-    Raises `BankDoesNotFit`, `ProviderNotThere`.
+    ``threads`` 0 takes every processor that this process may use. ``tf32`` lets a GPU round to 10 bits of mantissa. With a tolerance
+    it computes in half precision where that moves no logit of the probes by more. Raises `BankDoesNotFit`, `ProviderNotThere`.
     """
     model = with_bank(backbone, domain, bank).SerializeToString()
-    runtime = runtime_session(model, session_options(threads), providers, tf32=tf32)
-    runner = OnProcessor(runtime) if providers[0] is Provider.CPU else OnDevice(runtime, "cuda")
+
+    def runner(content: bytes) -> _Runner:
+        return _runner(runtime_session(content, session_options(threads), providers, tf32=tf32), providers[0])
+
+    exact = runner(model)
+    if half_precision_tolerance is None:
+        return Session(domain, exact)
+    half = runner(to_half_precision(model))
+    difference = _largest_difference(exact, half)
+    if difference <= half_precision_tolerance:
+        return Session(domain, half)
+    log.warning("half_precision_refused", domain=domain, difference=difference, tolerance=half_precision_tolerance)
+    return Session(domain, exact)
+
+
+def _runner(runtime: onnxruntime.InferenceSession, provider: Provider) -> OnProcessor | OnDevice:
+    runner = OnProcessor(runtime) if provider is Provider.CPU else OnDevice(runtime, "cuda")
     # The first image is slow: a GPU chooses its kernels, and memory is taken.
-    runner.run(np.zeros(runtime.get_inputs()[0].shape, np.float32))
-    return Session(domain, runner)
+    runner.run(np.zeros(runner.shape, np.float32))
+    return runner
+
+
+def _largest_difference(one: _Runner, other: _Runner) -> float:
+    """The largest difference of a probe's logits; infinite where one of them is no number."""
+    _, _, height, width = one.shape
+    differences = [abs(float(one.run(image)[0].item()) - float(other.run(image)[0].item())) for image in probes(height, width)]
+    return max(difference if np.isfinite(difference) else np.inf for difference in differences)
 
 
 def folded_batch_norms(backbone: bytes, domain: Domain, bank: Bank) -> Folding:

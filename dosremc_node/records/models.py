@@ -86,3 +86,5 @@ class Release:
     manufacturer: str = "DoSReMC node"
     allows_tf32: bool = False
     """A GPU may round to TF32 (10 bits of mantissa): the release was proven with it."""
+    half_precision_tolerance: float | None = None
+    """A GPU may compute in half precision where no logit moves by more than this; None: it may not."""

@@ -51,6 +51,8 @@ class Manifest(BaseModel):
     provenance: dict[str, JsonValue] = {}
     allows_tf32: bool = Field(default=False, exclude_if=not_)
     """Written, and sealed, only where it is set."""
+    half_precision_tolerance: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=lambda tolerance: tolerance is None)
+    """The same."""
     seal: str = ""
     """The digest of all the rest."""
 
@@ -80,6 +82,7 @@ class Manifest(BaseModel):
             algorithm_name=self.algorithm_name,
             manufacturer=self.manufacturer,
             allows_tf32=self.allows_tf32,
+            half_precision_tolerance=self.half_precision_tolerance,
         )
 
 

@@ -38,6 +38,7 @@ class ReleaseFacts:
     algorithm_name: str = "DoSReMC"
     manufacturer: str = "DoSReMC node"
     allows_tf32: bool = False
+    half_precision_tolerance: float | None = None
     cohort: Mapping[str, JsonValue] = field(default_factory=dict)
     metrics: Mapping[str, JsonValue] = field(default_factory=dict)
     provenance: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -72,6 +73,7 @@ def _manifest(facts: ReleaseFacts, files: Mapping[str, bytes], banks: Mapping[Do
         algorithm_name=facts.algorithm_name,
         manufacturer=facts.manufacturer,
         allows_tf32=facts.allows_tf32,
+        half_precision_tolerance=facts.half_precision_tolerance,
         device_uid=str(generate_uid(prefix=None)),
         filters_sha256=filters_sha256(files[BACKBONE], bank_names),
         backbone_sha256=sha256_of(files[BACKBONE]),

@@ -72,6 +72,23 @@ def test_threads_change_no_bit(small_release: SmallRelease, inputs: list[Network
         assert same_bits(alone.score(network_input), together.score(network_input))
 
 
+def test_half_precision_only_within_its_tolerance(small_release: SmallRelease, inputs: list[NetworkInput]) -> None:
+    """With room for it the session rounds, and stays within that room; with none, or with a weight beyond its range, it gives the exact bits."""
+
+    def scores(bank: Mapping[str, Array], tolerance: float | None) -> list[NetworkOutput]:
+        session = build_session(small_release.graph, GE, bank, threads=1, half_precision_tolerance=tolerance)
+        return [session.score(network_input) for network_input in inputs]
+
+    bank = small_release.banks[GE]
+    exact, rounded, refused = (scores(bank, tolerance) for tolerance in (None, 0.1, 1e-9))
+    assert not any(map(same_bits, exact, rounded))
+    assert all(abs(one.logit - other.logit) < 0.1 for one, other in zip(exact, rounded, strict=True))
+    assert all(map(same_bits, exact, refused))
+
+    beyond = {**bank, "fc.weight": bank["fc.weight"] * 1e7}
+    assert all(map(same_bits, scores(beyond, None), scores(beyond, 0.1)))
+
+
 def test_neighbours_change_no_bit(small_release: SmallRelease, inputs: list[NetworkInput]) -> None:
     """Scored alone, in any order, between other banks' images or beside them in eight threads: the same bits (promise 6)."""
     jobs = [(bank, number) for bank in small_release.release.banks.values() for number in range(len(inputs))]

@@ -39,12 +39,14 @@ def test_round_trip(tmp_path: Path, facts: ReleaseFacts, backbone: bytes, banks:
         assert {name: values.tobytes() for name, values in loaded.bank(domain).items()} == {n: v.tobytes() for n, v in bank.items()}
 
 
-def test_tf32_is_sealed_where_it_is_allowed(tmp_path: Path, facts: ReleaseFacts, backbone: bytes, banks: dict[Domain, Bank]) -> None:
-    """A release allows TF32 only where its manifest says so, and nobody can switch it on afterwards."""
+def test_rounding_is_sealed_where_it_is_allowed(tmp_path: Path, facts: ReleaseFacts, backbone: bytes, banks: dict[Domain, Bank]) -> None:
+    """A release allows TF32 and half precision only where its manifest says so, and nobody can switch it on afterwards."""
     write_release(tmp_path, replace(facts, release_id="exact"), backbone, banks)
-    write_release(tmp_path, replace(facts, release_id="rounded", allows_tf32=True), backbone, banks)
+    write_release(tmp_path, replace(facts, release_id="rounded", allows_tf32=True, half_precision_tolerance=0.02), backbone, banks)
     shelf = ReleaseShelf([tmp_path])
-    assert (shelf.load("exact").release.allows_tf32, shelf.load("rounded").release.allows_tf32) == (False, True)
+    exact, rounded = (shelf.load(name).release for name in ("exact", "rounded"))
+    assert (exact.allows_tf32, exact.half_precision_tolerance) == (False, None)
+    assert (rounded.allows_tf32, rounded.half_precision_tolerance) == (True, 0.02)
 
     manifest = tmp_path / "exact" / "release.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"allows_tf32": True}))
