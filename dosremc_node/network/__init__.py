@@ -12,15 +12,15 @@ from dosremc_node.network.gmic import GMIC, GMICConfiguration
 from dosremc_node.network.methods.fine_tuning import train_bank
 from dosremc_node.network.prediction import Network, Prediction
 from dosremc_node.network.published_weights import load_gmic
-from dosremc_node.network.resnet22 import LIGHT, PAPER, Head, ResNetConfiguration, SaliencyResNet, Stage
+from dosremc_node.network.resnet22 import GMIC_RESNET22, LIGHT_RESNET22, Head, ResNetConfiguration, SaliencyResNet, Stage
 from dosremc_node.network.source_training import train_filters
 from dosremc_node.network.statistics import adapt_statistics
 from dosremc_node.network.training import Plan, Watch
 
 __all__ = [
     "GMIC",
-    "LIGHT",
-    "PAPER",
+    "GMIC_RESNET22",
+    "LIGHT_RESNET22",
     "Bank",
     "Classifier",
     "DomainBanks",

@@ -15,11 +15,16 @@ from pydantic import JsonValue
 
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.banks import Bank, bank_of, put_bank
+from dosremc_node.network.evaluation import per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.examples import Breast, Examples, simulate_examples
 from dosremc_node.network.export import export_backbone
-from dosremc_node.network.figures import Values, auc, per_breast, platt, sigmoid, threshold_at_specificity
-from dosremc_node.network.model import SaliencyNetwork
-from dosremc_node.network.training import adapt_statistics, logits, train_bank, train_filters
+from dosremc_node.network.methods.fine_tuning import train_bank
+from dosremc_node.network.prediction import Network
+from dosremc_node.network.resnet22 import SaliencyResNet
+from dosremc_node.network.scoring import logits
+from dosremc_node.network.source_training import train_filters
+from dosremc_node.network.statistics import adapt_statistics
+from dosremc_node.network.training import Plan, Watch
 from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import ReleaseFacts, write_release
 from dosremc_node.settings import SHIPPED_RELEASE
@@ -71,13 +76,13 @@ def release_from(examples: dict[tuple[str, str], Examples], out: Path, recipe: R
     """Train on ``examples`` (by vendor and split) and write the release."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.processes)
-    network = SaliencyNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = SaliencyResNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train_filters(
         network,
         examples[SOURCE, "training"],
         epochs=recipe.epochs,
         seed=recipe.seed,
-        progress=lambda share: progress("filters on A", share),
+        watch=Watch(lambda share: progress("filters on A", share)),
     )
     source = bank_of(network)
     made = {Domain(domain_of(vendor)): _domain(network, source, vendor, examples, recipe, progress) for vendor in VENDORS}
@@ -95,7 +100,7 @@ class _Made:
 
 
 def _domain(  # noqa: PLR0917
-    network: SaliencyNetwork, source: Bank, vendor: str, examples: dict[tuple[str, str], Examples], recipe: Recipe, progress: Progress
+    network: Network, source: Bank, vendor: str, examples: dict[tuple[str, str], Examples], recipe: Recipe, progress: Progress
 ) -> _Made:
     """Give the network the bank of a vendor, and measure it before and after."""
     training, validation, test, served = (examples[vendor, split] for split in SPLITS)
@@ -105,7 +110,8 @@ def _domain(  # noqa: PLR0917
         adapt_statistics(network, training)
         figures["with its own statistics"] = _figures(network, test)
         epochs = max(1, round(recipe.epochs * BANK_EPOCHS_SHARE))
-        train_bank(network, training, epochs=epochs, seed=recipe.seed, progress=lambda share: progress(f"bank of {vendor}", share))
+        watch = Watch(lambda share: progress(f"bank of {vendor}", share))
+        train_bank(network, training, training.malignant, Plan(epochs), seed=recipe.seed, watch=watch)
         figures["with its own bank"] = _figures(network, test)
     figures["with its own bank, at the size that is sent"] = _figures(network, served)
     return _Made(bank_of(network), operating_point(network, validation), figures)
@@ -116,22 +122,22 @@ def domain_of(vendor: str) -> str:
     return f"simulated-{vendor.lower()}"
 
 
-def operating_point(network: SaliencyNetwork, validation: Examples) -> OperatingPoint:
+def operating_point(network: Network, validation: Examples) -> OperatingPoint:
     """Calibration per image and threshold per breast, both from validation images."""
     scores = logits(network, validation)
     slope, intercept = platt(scores, validation.malignant)
-    breasts = per_breast(sigmoid(slope * scores + intercept))
+    breasts = per_breast(sigmoid(slope * scores + intercept), validation.breasts)
     threshold = threshold_at_specificity(breasts, validation.malignant[::2], SPECIFICITY)
     return OperatingPoint(threshold=threshold, slope=slope, intercept=intercept, target=TARGET)
 
 
-def _figures(network: SaliencyNetwork, test: Examples) -> JsonValue:
-    scores: Values = logits(network, test)
+def _figures(network: Network, test: Examples) -> JsonValue:
+    scores = logits(network, test)
     return {
         "images": len(test),
-        "image_auc": round(auc(scores, test.malignant), 4),
+        "image_auc": round(roc_auc(scores, test.malignant), 4),
         "breasts": len(test) // 2,
-        "breast_auc": round(auc(per_breast(scores), test.malignant[::2]), 4),
+        "breast_auc": round(roc_auc(per_breast(scores, test.breasts), test.malignant[::2]), 4),
     }
 
 

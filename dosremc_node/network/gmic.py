@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dosremc_node.network.crops import best_windows, crops_at, window_of
 from dosremc_node.network.prediction import Network, Prediction
 from dosremc_node.network.resnet18 import GROWTH, ResNet18
-from dosremc_node.network.resnet22 import PAPER, ResNetConfiguration, SaliencyResNet
+from dosremc_node.network.resnet22 import GMIC_RESNET22, ResNetConfiguration, SaliencyResNet
 
 COLOURS = 3
 """The local network was made for photographs, and a crop is shown to it as a grey one."""
@@ -28,7 +28,7 @@ COLOURS = 3
 class GMICConfiguration:
     """How GMIC is built: its global half, ``crops`` squares with sides of ``crop`` pixels, and the width at which the local half starts."""
 
-    overview: ResNetConfiguration = PAPER
+    overview: ResNetConfiguration = GMIC_RESNET22
     crops: int = 6
     crop: int = 256
     local_width: int = 64

@@ -64,14 +64,14 @@ class ResNetConfiguration:
         return self.stages[-1].width
 
 
-LIGHT = ResNetConfiguration(
+LIGHT_RESNET22 = ResNetConfiguration(
     stem_width=16, stem_kernel=5, stem_stride=2, stem_pool=False,
     stages=(Stage(16, 2), Stage(24, 2), Stage(32, 1), Stage(48, 1), Stage(64, 1)),
     head=Head.LINEAR, highest_share=0.012,
 )  # fmt: skip
 """For small images, 256 x 128: a cell for every 8 x 8 pixels."""
 
-PAPER = ResNetConfiguration(
+GMIC_RESNET22 = ResNetConfiguration(
     stem_width=16, stem_kernel=7, stem_stride=2, stem_pool=True,
     stages=(Stage(16, 1), Stage(32, 2), Stage(64, 2), Stage(128, 2), Stage(256, 2)),
     head=Head.CONVOLUTION, highest_share=0.02, outputs=2,
@@ -100,7 +100,7 @@ class Block(nn.Module):
 class SaliencyResNet(Network):
     """The saliency network of a configuration: the light ResNet-22 unless another one is given."""
 
-    def __init__(self, configuration: ResNetConfiguration = LIGHT) -> None:
+    def __init__(self, configuration: ResNetConfiguration = LIGHT_RESNET22) -> None:
         super().__init__()
         self.configuration = configuration
         kernel, width = configuration.stem_kernel, configuration.stem_width
