@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import warnings
 from pathlib import Path
@@ -38,15 +39,16 @@ class _Served(nn.Module):
 def export_backbone(network: Network, spec: PreprocessingSpec) -> bytes:
     """The serialised graph: input ``image`` (1, 1, height, width); outputs ``logit`` (1,) and ``saliency`` (1, 1, h, w).
 
-    The batch is fixed at one, so that no image can depend on another. Raises `NoSaliencyMap`, and `BatchNormNotInBank`.
+    The batch is fixed at one, so that no image can depend on another. The network itself stays as and where it is. Raises `NoSaliencyMap`,
+    and `BatchNormNotInBank`.
     """
-    network.eval()
-    bank_of(network)
-    graph = _traced(network, spec)
+    served = copy.deepcopy(network).cpu().eval()
+    bank_of(served)
+    graph = _traced(served, spec)
     _share_nothing(graph)
     _drop_prefix(graph, "network.")
-    _check_names(graph, network)
-    _add_what_is_not_served(graph, network)
+    _check_names(graph, served)
+    _add_what_is_not_served(graph, served)
     onnx.helper.set_model_props(graph, {ARCHITECTURE: describe(network)})
     onnx.checker.check_model(graph)
     return bytes(graph.SerializeToString())
@@ -107,10 +109,10 @@ def _share_nothing(model: onnx.ModelProto) -> None:
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Identity" and node.input[0] in initializers]:
-        copy = onnx.TensorProto()
-        copy.CopyFrom(initializers[node.input[0]])
-        copy.name = node.output[0]
-        graph.initializer.append(copy)
+        twin = onnx.TensorProto()
+        twin.CopyFrom(initializers[node.input[0]])
+        twin.name = node.output[0]
+        graph.initializer.append(twin)
         graph.node.remove(node)
 
 

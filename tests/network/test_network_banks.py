@@ -120,6 +120,7 @@ def test_a_file_that_is_no_bank_is_named(content: bytes) -> None:
     ("norm", "missing"),
     [
         (nn.BatchNorm1d(4, affine=False), "weight.*affine=True"),
+        (nn.BatchNorm2d(4, bias=False), "bias.*bias=True"),
         (nn.BatchNorm2d(4, track_running_stats=False), "running_mean.*track_running_stats=True"),
         (nn.BatchNorm3d(4, affine=False, track_running_stats=False), "weight"),
     ],

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.networks import HEIGHT, SPEC, WIDTH, Strangers, images, small_network
+from harness.networks import HEIGHT, SPEC, WIDTH, Strangers, image_of, images, network_input, small_network
 from monai.networks.nets import densenet121, resnet18
 from torch import nn
 
 from dosremc_node.errors import NotAClassifier
-from dosremc_node.network import Classifier, bank_of, export_backbone, filters_digest, filters_frozen
+from dosremc_node.inference import Folding, build_session, folded_batch_norms
+from dosremc_node.network import Classifier, bank_of, export_backbone, filters_frozen, put_bank
 from dosremc_node.network.banks import batch_norms
 from dosremc_node.records import Domain, OperatingPoint
 from dosremc_node.releases import ReleaseFacts, ReleaseShelf, write_release
@@ -110,6 +111,13 @@ def test_ten_lines_for_a_network_of_ones_own(tmp_path: Path) -> None:
     banks[Domain("b")] = bank_of(network.eval())
     release = write_release(tmp_path, facts, export_backbone(network, SPEC), banks)
 
-    ReleaseShelf([tmp_path]).verify("mine")
+    shelf = ReleaseShelf([tmp_path])
+    shelf.verify("mine")
     assert len({bank.sha256 for bank in release.banks.values()}) == 2
-    assert filters_digest(network) == filters_digest(Classifier(network.model))
+    loaded, shown = shelf.load("mine"), network_input(1)
+    for domain, bank in banks.items():
+        put_bank(network, bank, domain)
+        assert folded_batch_norms(loaded.backbone(), domain, loaded.bank(domain)) == Folding(20, 20)
+        with torch.no_grad():
+            expected = network(image_of(shown)).logits.item()
+        assert build_session(loaded.backbone(), domain, loaded.bank(domain), 1).score(shown).logit == pytest.approx(expected, abs=1e-4)

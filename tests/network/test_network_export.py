@@ -93,6 +93,15 @@ def test_the_second_bank_is_not_served_with_the_firsts_statistics(kind: str) -> 
         _assert_same(output, network, shown)
 
 
+def test_exporting_leaves_the_network_as_it_is() -> None:
+    """A network in training goes on training, with every tensor what it was."""
+    network = small_network("gmic").train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    export_backbone(network, SPEC)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
 # --- The way back -----------------------------------------------------------------------------------------------------
 
 
