@@ -50,13 +50,17 @@ class TentScorer:
     seed: int
 
     def __call__(self, images: Images, domain: Domain) -> NDArray[np.float64]:  # noqa: ARG002 - the same for all
+        return self.follow(images)[1]
+
+    def follow(self, images: Images) -> tuple[Network, NDArray[np.float64]]:
+        """What the network has become after these images, and the logits that it gave them on the way."""
         network = copy.deepcopy(self.network)
         channels_last(network)
         batches = mixed_batches(len(images), self.batch, self.seed)
         optimiser = torch.optim.Adam(gammas_and_betas(network), lr=self.rate)
         with filters_frozen(network), batch_statistics(network):
             parts = [_step(network, optimiser, to_network(network, images.batch(chosen))) for chosen in batches]
-        return back_in_order(parts, batches)
+        return network, back_in_order(parts, batches)
 
 
 def _step(network: Network, optimiser: torch.optim.Optimizer, images: Tensor) -> Tensor:
