@@ -75,6 +75,11 @@ def simulate_examples(
         return _gather(_counted(made, len(breasts), progress))
 
 
+def simulate_here(breasts: Sequence[Breast], spec: PreprocessingSpec) -> Examples:
+    """As `simulate_examples`, in this process."""
+    return _gather(image for breast in breasts for image in _both_views(breast, spec))
+
+
 def _counted(
     made: Iterable[list[tuple[NetworkInput, SimulatedImage]]], total: int, progress: Callable[[float], None]
 ) -> Iterable[tuple[NetworkInput, SimulatedImage]]:
