@@ -41,22 +41,28 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
+        self.shift: Tensor | None = None
+        """The first batch's means: values are taken from there, so that single precision within a batch is enough."""
         self.mean: Tensor = torch.zeros(1, dtype=torch.float64)
         self.squares: Tensor = torch.zeros(1, dtype=torch.float64)
         """Squared distances from the mean, summed."""
 
     def add(self, signal: Tensor) -> None:
         """``signal`` (n, channels, ...)."""
-        values = signal.detach().double().transpose(0, 1).flatten(1)
-        mean, more = values.mean(dim=1), values.shape[1]
-        apart, total = mean - self.mean.to(mean.device), self.count + more
-        within = ((values - mean[:, None]) ** 2).sum(dim=1)
-        self.squares = self.squares.to(mean.device) + within + apart**2 * (self.count * more / total)
-        self.mean = self.mean.to(mean.device) + apart * (more / total)
+        axes = [0, *range(2, signal.dim())]
+        if self.shift is None:
+            self.shift = signal.detach().mean(dim=axes, keepdim=True)
+            self.mean, self.squares = (torch.zeros_like(self.shift, dtype=torch.float64).flatten() for _ in range(2))
+        variance, mean = torch.var_mean(signal.detach() - self.shift, dim=axes, correction=0)
+        more = signal.numel() // signal.shape[1]
+        apart, total = mean.double() - self.mean, self.count + more
+        self.squares += variance.double() * more + apart**2 * (self.count * more / total)
+        self.mean += apart * (more / total)
         self.count = total
 
     def result(self) -> ChannelStatistics:
-        return ChannelStatistics(self.mean, self.squares / self.count)
+        shift = torch.zeros(1) if self.shift is None else self.shift.flatten()
+        return ChannelStatistics(self.mean + shift.double(), self.squares / self.count)
 
 
 def measured_statistics(network: Network, images: Images, *, seed: int, batch: int = BATCH) -> Statistics:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bench import decoding, inference, inference_on_gpu, latency, memory, swap, throughput
+from bench import cost, decoding, inference, inference_on_gpu, latency, memory, swap, throughput
 from bench.measuring import Result, Scope
 
 BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
     "throughput": throughput.run,
     "swap": swap.run,
     "memory": memory.run,
+    "cost": cost.run,
 }
 Name = StrEnum("Name", {name: name for name in BENCHES})
 OUT = Path(__file__).resolve().parents[2] / "build" / "bench"

@@ -26,7 +26,7 @@ def test_batches_of_any_size_give_the_moments_of_everything(sizes: list[int], of
         moments.add(torch.from_numpy(batch))
     everything = np.concatenate(batches).astype(np.float64)
     found = moments.result()
-    np.testing.assert_allclose(found.mean, everything.mean(axis=(0, 2, 3)), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.mean, everything.mean(axis=(0, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(found.variance, everything.var(axis=(0, 2, 3)), rtol=1e-6)
 
 
