@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dosremc_node.errors import BatchNormNotInBank, NetworkUnknown, NoSaliencyMap, WeightsDoNotFit
 from dosremc_node.inference import Folding, build_session, folded_batch_norms
-from dosremc_node.network import Network, Prediction, bank_of, export_backbone, import_backbone, load_backbone, put_bank
+from dosremc_node.network import Network, Prediction, SaliencyResNet, bank_of, export_backbone, import_backbone, load_backbone, put_bank
 from dosremc_node.network.architecture import ARCHITECTURES
 from dosremc_node.network.banks import batch_norms
 from dosremc_node.network.prediction import saliency_of
@@ -42,6 +42,18 @@ def test_the_graph_keeps_every_batch_norm(kind: str) -> None:
     expected = [[f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")] for name, _ in batch_norms(network)]
     assert sorted(fed) == sorted(expected)
     assert bank_of(network).keys() <= {tensor.name for tensor in graph.initializer}
+
+
+def test_batch_norms_that_start_alike_stay_apart() -> None:
+    """In a network that nobody trained all gammas are equal, and the exporter would merge them: each still has its own in the graph."""
+    network = SaliencyResNet()
+    backbone = export_backbone(network, SPEC)
+    names = [
+        name for node in onnx.load_model_from_string(backbone).graph.node if node.op_type == "BatchNormalization" for name in node.input[1:]
+    ]
+    assert len(names) == len(set(names)) == 21 * 4
+    put_bank(network, bank := another_bank(network), DOMAIN)
+    _assert_same(build_session(backbone, DOMAIN, bank, 1).score(shown := network_input(4)), network, shown)
 
 
 @of_every_kind

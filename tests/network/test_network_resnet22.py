@@ -20,10 +20,12 @@ def test_both_have_22_layers(configuration: object) -> None:
 
 
 def test_the_paper_sized_map() -> None:
-    """2944 x 1920 pixels give 46 x 30 cells, and 2 % of them, 28, make the score."""
-    network = SaliencyResNet(GMIC_RESNET22).eval()
+    """2944 x 1920 pixels give 735 x 479 after the stem and 46 x 30 cells, and 2 % of them, 28, make the score."""
+    network, stem = SaliencyResNet(GMIC_RESNET22).eval(), []
+    network.stages.register_forward_pre_hook(lambda _, inputs: stem.append(tuple(inputs[0].shape)))
     with torch.no_grad():
         prediction = network(torch.zeros(1, 1, 2944, 1920))
+    assert stem == [(1, 16, 735, 479)]
     assert prediction.saliency is not None
     assert prediction.saliency.shape == (1, 1, 46, 30)
     assert network._count(prediction.saliency) == 28
