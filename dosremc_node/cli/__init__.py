@@ -1,4 +1,5 @@
-"""The command line: ``dosremc-node serve | status | retry | reports | releases | send | fetch | simulate | train | doctor | demo``.
+"""The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch | send | simulate |
+doctor | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -24,7 +25,10 @@ _FILES = {
     "retry": "overview",
     "reports": "overview",
     "releases": "models",
-    "train": "models",
+    "data": "datasets",
+    "train": "learning",
+    "adapt": "learning",
+    "evaluate": "learning",
     "fetch": "retrieval",
     "send": "modality",
     "simulate": "modality",

@@ -1,19 +1,14 @@
-"""``releases`` and ``train``: which model is in force, and how the demonstration release is made."""
+"""``releases``: which models there are, and which is in force."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
-from rich.progress import Progress, TaskID
 
 from dosremc_node.cli.common import (
     ConfigOption,
     JsonOption,
     SetOption,
     actor,
-    console,
     existing_ledger,
     output,
     print_json,
@@ -26,12 +21,10 @@ from dosremc_node.ledger.releases import put_in_force, release_in_force
 from dosremc_node.releases import default_shelf
 
 releases = typer.Typer(help="Model releases: what is there, what is in force.", no_args_is_help=True)
-train = typer.Typer(help="Train a release (needs the extra `train`).", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(releases, name="releases")
-    app.add_typer(train, name="train")
 
 
 @releases.command("list")
@@ -83,27 +76,3 @@ def verify(release_id: str, *, config: ConfigOption = None, options: SetOption =
     """Read a release anew and compare every digest. Example: dosremc-node releases verify demonstration"""
     default_shelf(read_settings(config, options).releases).verify(release_id)
     output.print(f"{release_id}: every digest is as the manifest says")
-
-
-@train.command("demonstration")
-def make_demonstration(
-    out: Annotated[Path, typer.Option(help="The folder that the release `demonstration` is written into.")],
-    *,
-    images_per_vendor: Annotated[int, typer.Option(min=100, help="Simulated training images of each vendor.")] = 2400,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
-    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 1,
-) -> None:
-    """Make the demonstration release anew from simulated mammograms. Example: dosremc-node train demonstration --out build/releases"""
-    # Imported here because nothing else may need torch.
-    from dosremc_node.network import Recipe, train_demonstration  # noqa: PLC0415
-
-    with Progress(console=console) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def heard(what: str, share: float) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=1.0)
-            progress.update(tasks[what], completed=share)
-
-        release = train_demonstration(out, Recipe(images_per_vendor=images_per_vendor, epochs=epochs, seed=seed), heard)
-    output.print(f"{release.release_id} with banks for {', '.join(sorted(release.banks))} in {out}")

@@ -100,13 +100,22 @@ VINDR_METADATA = (
 )
 
 
-def write_vindr(folder: Path) -> dict[str, SimulatedImage]:
-    """Four exams: a right cancer on A (training), none on B (training, and one breast BI-RADS 3), none on A and a left cancer on B (test)."""
-    exams = (("s1", "A", Laterality.RIGHT, "training"), ("s2", "B", None, "training"), ("s3", "A", None, "test"), ("s4", "B", Laterality.LEFT, "test"))  # fmt: skip
+Exam = tuple[str, str, Laterality | None, str]
+"""Name, vendor, malignant side and published split."""
+
+VINDR_EXAMS: tuple[Exam, ...] = (
+    ("s1", "A", Laterality.RIGHT, "training"), ("s2", "B", None, "training"), ("s3", "A", None, "test"), ("s4", "B", Laterality.LEFT, "test"),
+)  # fmt: skip
+
+
+def write_vindr(
+    folder: Path, exams: Sequence[Exam] = VINDR_EXAMS, views: Sequence[tuple[Laterality, View]] = FOUR_VIEWS
+) -> dict[str, SimulatedImage]:
+    """Unless others are given four exams, one of whose breasts is BI-RADS 3 (the left one of s2); the images by name, such as ``s1lcc``."""
     images: dict[str, SimulatedImage] = {}
     breasts, findings, metadata = [], [], []
     for seed, (study, vendor, malignant, split) in enumerate(exams):
-        for side, view in FOUR_VIEWS:
+        for side, view in views:
             name = f"{study}{side}{view}".lower()
             image = images[name] = picture(vendor, seed, side, view, malignant)
             write(folder / "images" / study / f"{name}.dicom", image.content)
