@@ -5,15 +5,14 @@ A new kind of document is a new file beside `summary` and `region` that makes a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import pydicom.config
 from highdicom import ContributingEquipment
-from highdicom.sr import ComprehensiveSR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
@@ -73,53 +72,78 @@ def evidence_of(image: StudyImage, **further: object) -> Dataset:
 
 
 def finish(case: Case, draft: Draft) -> Document:
-    """The whole document: every image of the revision is evidence, whether it was assessed or not (promise 10)."""
+    """The whole document (PS3.3 A.35.3); every image of the revision is evidence, whether it was assessed or not (promise 10)."""
     name = (case.node_name, case.revision, draft.kind, SR_CLASS_UID, draft.image_uid)
     moment = local_time(case.revision.opened_at, timezone_offset(case.identity))
-    report = ComprehensiveSR(
-        evidence=[evidence_of(image) for image in case.revision.plan.images],
-        content=draft.content,
-        series_instance_uid=series_uid(*name),
-        series_number=series_number(case.revision, draft.place),
-        sop_instance_uid=document_uid(*name),
-        instance_number=1,
-        series_description=draft.description,
-        manufacturer=plain(case.release.manufacturer),
-        manufacturer_model_name=plain(case.release.algorithm_name),
-        software_versions=case.release.release_id,
-        device_serial_number=case.node_name,
-        is_complete=True,
-        is_verified=False,
-        content_date=moment.date(),
-        content_time=moment.time(),
-        series_date=moment.date(),
-        series_time=moment.time(),
-        coding_schemes=[codes.private_scheme()],
-        previous_versions=[_reference(predecessor) for predecessor in case.predecessors] or None,
-        specific_character_set=None,
-    )
-    report.InstanceCreationDate, report.InstanceCreationTime = report.ContentDate, report.ContentTime
+    report = Dataset()
+    for element in draft.content:
+        report[element.tag] = element
+    report.SOPClassUID, report.SOPInstanceUID = SR_CLASS_UID, document_uid(*name)
+    report.StudyInstanceUID, report.SeriesInstanceUID = case.revision.who.study_instance_uid, series_uid(*name)
+    report.Modality = "SR"
+    report.SeriesNumber, report.InstanceNumber = series_number(case.revision, draft.place), 1
+    report.SeriesDescription = draft.description
+    report.InstanceCreationDate = report.SeriesDate = report.ContentDate = moment.strftime("%Y%m%d")
+    report.InstanceCreationTime = report.SeriesTime = report.ContentTime = moment.strftime("%H%M%S.%f")
     report.TimezoneOffsetFromUTC = moment.strftime("%z")
-    report.StudyInstanceUID = case.revision.who.study_instance_uid
-    report.ContributingEquipmentSequence = [_algorithm(case, moment.strftime("%Y%m%d%H%M%S.%f%z"))]
+    _add_equipment(report, case, moment.strftime("%Y%m%d%H%M%S.%f%z"))
+    _add_state(report, case)
     copy_modules(case.identity, report)
     return Document(
         kind=draft.kind,
         sop_class_uid=SR_CLASS_UID,
-        sop_instance_uid=document_uid(*name),
-        series_instance_uid=series_uid(*name),
+        sop_instance_uid=report.SOPInstanceUID,
+        series_instance_uid=report.SeriesInstanceUID,
         description=draft.description,
         content=_encode(report),
     )
 
 
-def _reference(predecessor: PredecessorDocument) -> Dataset:
-    dataset = Dataset()
-    dataset.SOPClassUID = predecessor.sop_class_uid
-    dataset.SOPInstanceUID = predecessor.sop_instance_uid
-    dataset.SeriesInstanceUID = predecessor.series_instance_uid
-    dataset.StudyInstanceUID = predecessor.study_instance_uid
-    return dataset
+def _add_equipment(report: Dataset, case: Case, moment: str) -> None:
+    """General and Enhanced General Equipment (PS3.3 C.7.5), with the algorithm as contributing equipment."""
+    report.Manufacturer = plain(case.release.manufacturer)
+    report.ManufacturerModelName = plain(case.release.algorithm_name)
+    report.DeviceSerialNumber, report.SoftwareVersions = case.node_name, case.release.release_id
+    report.ContributingEquipmentSequence = [_algorithm(case, moment)]
+    report.CodingSchemeIdentificationSequence = [codes.private_scheme()]
+
+
+def _add_state(report: Dataset, case: Case) -> None:
+    """SR Document General (PS3.3 C.17.2): what it is made from, what it replaces, and that nobody has verified it."""
+    report.ReferencedPerformedProcedureStepSequence, report.PerformedProcedureCodeSequence = [], []
+    report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
+    images = [(each.header.who.study_instance_uid, each.header.series_instance_uid, each.header) for each in case.revision.plan.images]
+    report.CurrentRequestedProcedureEvidenceSequence = _references(images)
+    if case.predecessors:
+        documents = [(each.study_instance_uid, each.series_instance_uid, each) for each in case.predecessors]
+        report.PredecessorDocumentsSequence = _references(documents)
+
+
+class _Instance(Protocol):
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+
+
+def _references(instances: Iterable[tuple[str, str, _Instance]]) -> list[Dataset]:
+    """Instances, each with its study's and series' UID, as a Hierarchical SOP Instance Reference (PS3.3 table C.17-3)."""
+    studies: dict[str, dict[str, list[Dataset]]] = {}
+    for study, series, instance in instances:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class_uid, instance.sop_instance_uid
+        studies.setdefault(study, {}).setdefault(series, []).append(item)
+    return [_study_reference(study_uid, series) for study_uid, series in studies.items()]
+
+
+def _study_reference(study_uid: str, series: Mapping[str, list[Dataset]]) -> Dataset:
+    study = Dataset()
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = study_uid, []
+    for uid, instances in series.items():
+        item = Dataset()
+        item.SeriesInstanceUID, item.ReferencedSOPSequence = uid, instances
+        study.ReferencedSeriesSequence.append(item)
+    return study
 
 
 def _algorithm(case: Case, moment: str) -> ContributingEquipment:
@@ -138,7 +162,7 @@ def _algorithm(case: Case, moment: str) -> ContributingEquipment:
     return item
 
 
-def _encode(report: ComprehensiveSR) -> bytes:
+def _encode(report: Dataset) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(report.SOPClassUID)
     meta.MediaStorageSOPInstanceUID = UID(report.SOPInstanceUID)
