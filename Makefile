@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow bench science lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +20,9 @@ test-slow: .venv/ready-for-test  ## the tests marked slow
 
 bench: .venv/ready-for-test  ## how long everything takes on this machine, which should be quiet: some 15 minutes; leaves build/bench/*.json
 	@PYTHONPATH=tests $(PYTHON) -m bench
+
+science: .venv/ready-for-test  ## every method on simulated vendors, an hour on two cores (SCIENCE="--preset quick": minutes); leaves build/science
+	@$(PYTHON) -m dosremc_node science $(SCIENCE)
 
 lint: .venv/ready-for-test  ## rules, format, types, and who may import whom
 	@$(PYTHON) -m ruff check

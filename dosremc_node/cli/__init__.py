@@ -1,5 +1,5 @@
 """The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch | send | simulate |
-doctor | demo``.
+science | doctor | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -32,6 +32,7 @@ _FILES = {
     "fetch": "retrieval",
     "send": "modality",
     "simulate": "modality",
+    "science": "science",
     "doctor": "diagnosis",
     "demo": "demo",
 }

@@ -28,7 +28,7 @@ from dosremc_node.network.evaluation.ranking import (
     weighted_roc_auc,
     weighted_sensitivity,
 )
-from dosremc_node.network.evaluation.resampling import Resamples, draw_seeds, over_seeds, stratified_interval
+from dosremc_node.network.evaluation.resampling import Resamples, WeightedFigure, draw_seeds, over_seeds, p_above, stratified_interval
 
 __all__ = [
     "AtThreshold",
@@ -39,6 +39,7 @@ __all__ = [
     "Performance",
     "Resamples",
     "Values",
+    "WeightedFigure",
     "at_threshold",
     "brier",
     "calibration_intercept",
@@ -49,6 +50,7 @@ __all__ = [
     "hanley_mcneil",
     "holm",
     "over_seeds",
+    "p_above",
     "per_breast",
     "performance",
     "platt",

@@ -81,11 +81,20 @@ def over_seeds(value: float, resampled: Values, seeds: int) -> Comparison:
     figures: with five seeds the resamples' own percentiles are too narrow (Hesterberg, American Statistician 2015). One seed has no
     spread between seeds; its interval is of its cases alone, and normal.
     """
-    freedom = seeds - 1 if seeds > 1 else np.inf
+    half = float(t.ppf(0.975, _freedom(seeds)) * np.std(resampled, ddof=1))
+    return Comparison(Estimate(value, value - half, value + half), min(2 * p_above(abs(value), resampled, seeds, 0.0), 1.0))
+
+
+def p_above(value: float, resampled: Values, seeds: int, bound: float) -> float:
+    """The p value of "it is not above ``bound``" (one-sided), as `over_seeds` judges."""
     error = float(np.std(resampled, ddof=1))
-    half = float(t.ppf(0.975, freedom)) * error
-    p = float(2 * t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
-    return Comparison(Estimate(value, value - half, value + half), p)
+    if error == 0:
+        return float(value <= bound)
+    return float(t.sf((value - bound) / error, _freedom(seeds)))
+
+
+def _freedom(seeds: int) -> float:
+    return seeds - 1 if seeds > 1 else np.inf
 
 
 def _case_counts(malignant: Labels, resamples: int, random: np.random.Generator) -> NDArray[np.float32]:
