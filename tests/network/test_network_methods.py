@@ -292,6 +292,17 @@ def test_the_domain_is_harder_to_read_after_adversarial_training(task: Task, nam
     assert against < min(_separable(task.network, mild) / 2, without)
 
 
+@pytest.mark.parametrize("name", ["dann", "dann_bnfc", "dann_domain_bn"])
+def test_adversarial_training_learns_the_class_from_the_source(task: Task, name: str) -> None:
+    """With the source's labels turned around, malignant images end below benign ones."""
+    source = task.source
+    assert isinstance(source, Examples)
+    for malignant, sign in ((source.malignant, 1), (~source.malignant, -1)):
+        taught = replace(task, source=replace(source, malignant=malignant), plan=Plan(30, 1e-2, 16))
+        scores = METHODS[name].adapt(taught).scorer(source, SOURCE)
+        assert sign * (scores[source.malignant].mean() - scores[~source.malignant].mean()) > 0
+
+
 def test_a_twin_shares_all_but_batch_norm(task: Task) -> None:
     """Filters and the fully connected layer are the same objects; gamma and beta are not."""
     network = task.own_network()
