@@ -10,7 +10,7 @@ from dosremc_node import studies
 from dosremc_node.failures import describe
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inputs import NetworkInputs
-from dosremc_node.ledger import receiving, revisions
+from dosremc_node.ledger import receiving
 from dosremc_node.node import Node
 from dosremc_node.records import ImageHeader
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 class Anticipation:
-    """Prepares images as they arrive, as many at a time as threads are in `run`, and begins none while a study is being assessed.
+    """Prepares images as they arrive, as many at a time as threads are in `run`, and only in processes that have nothing else to do.
 
-    What it makes is safe to lose. What it cannot make is left to the assessment, which says why.
+    So an assessment waits for one image at most. What is made is safe to lose. What cannot be made is left to the assessment, which says why.
     """
 
     def __init__(self, node: Node, inputs: NetworkInputs, workers: ImagingWorkers) -> None:
@@ -54,7 +54,7 @@ class Anticipation:
         return True
 
     def _next_arrival(self) -> tuple[int, str, ImageHeader] | None:
-        if revisions.revisions_to_assess(self._node.ledger):
+        if not self._workers.idle:
             return None
         arrival = receiving.next_arrival(self._node.ledger, self._seen)
         if arrival is not None:

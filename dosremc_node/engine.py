@@ -35,7 +35,7 @@ from dosremc_node.failures import describe
 
 SHAPE_OF_THE_WORKFLOWS = "1"
 _MORE_THAN_THE_LEDGER_ALLOWS = 1_000_000
-_POLL_SECONDS = 0.1  # each queue is asked in a thread of its own: more often costs an idle node more than it gains
+_POLL_SECONDS = 0.2  # each queue is asked in a thread of its own: more often costs an idle node more than it gains
 _FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 _stopped = Event()

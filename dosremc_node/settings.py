@@ -116,11 +116,12 @@ class WorkerSettings(_Section):
     """How much is done at once, on what, and how often a study that brings its worker down is tried.
 
     ``decoding_processes`` images are decoded at once, one in a process; an image that takes more than ``decoding_seconds`` or
-    ``decoding_megabytes``, its process's own 300 included, is refused. ``providers`` are in order of preference; none means CUDA where it is there, else the processor. ``moments_share`` of
-    the images goes through a second, unfolded pass that measures what drift is told from.
+    ``decoding_megabytes``, its process's own 300 included, is refused. While one study's reports are written, others are decoded: one
+    study more than processes keeps these busy. ``providers`` are in order of preference; none means CUDA where it is there, else the
+    processor. ``moments_share`` of the images goes through a second, unfolded pass that measures what drift is told from.
     """
 
-    concurrent_studies: int = Field(2, ge=1, le=64)
+    concurrent_studies: int = Field(3, ge=1, le=64)
     decoding_processes: int = Field(2, ge=1, le=64)
     decoding_seconds: float = Field(60.0, gt=0)
     decoding_megabytes: int = Field(4096, ge=512)

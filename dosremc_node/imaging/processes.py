@@ -5,6 +5,7 @@ Decoders are C and Rust libraries that are fed with bytes from outside. What goe
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -41,6 +42,8 @@ _DONE, _FAILED = b"+", b"-"
 _LARGEST_ANSWER = 1 << 28
 _SECONDS_TO_START, _SECONDS_TO_END = 60.0, 5.0
 _MEGABYTE = 1 << 20
+_MEGABYTES_KEPT = 512
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 _KINDS: dict[str, type[NodeError]] = {
     kind.__name__: kind for kind in (DecoderFailed, NotAMammogram, NotDicom, UndecodableImage, UnknownPreprocessing)
 }
@@ -167,6 +170,19 @@ def _confine(limits: Limits) -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     cv2.setNumThreads(1)  # several such processes run side by side
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Have the C library keep what an image took for the next one, up to `_MEGABYTES_KEPT`.
+
+    It would give every array of an image's size back to the kernel, which clears each page anew: a tenth of the time that JPEG 2000
+    takes, and a third of what faster decoders take. Other C libraries than glibc are left as they are.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, _MEGABYTES_KEPT * _MEGABYTE)
 
 
 def _outcome(job: Job, arguments: tuple[object, ...]) -> bytes:

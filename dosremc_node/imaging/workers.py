@@ -44,6 +44,11 @@ class ImagingWorkers:
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self.stop()
 
+    @property
+    def idle(self) -> bool:
+        """Whether one of the processes has nothing to do at this moment."""
+        return not self._free.empty()
+
     def prepare(self, path: Path, spec: PreprocessingSpec, laterality: Laterality) -> NetworkInput:
         """The network input of the mammogram in a DICOM file, as `imaging.prepare`; raises `DecoderFailed` too, and `NodeStopping`."""
         return decode_input(self.run(_prepare, path, spec, laterality))

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dosremc_node.ledger.database import Ledger
-from dosremc_node.ledger.states import STANDINGS, Standing, check_transition
-from dosremc_node.ledger.tables import DocumentRow, InstanceRow, StudyRow, fitting
+from dosremc_node.ledger.states import STANDINGS, RevisionState, Standing, check_transition
+from dosremc_node.ledger.tables import DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
 from dosremc_node.records import ImageHeader, ReceivedObject, StudyId, from_json, to_json
 
 _LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
@@ -112,8 +112,13 @@ def _move_deadline(session: Session, study: StudyRow, now: datetime, due: DueRul
 
 
 def next_arrival(ledger: Ledger, after: int) -> tuple[int, str, ImageHeader] | None:
-    """The first image after instance ``after`` whose study is still receiving: its instance id, digest and header."""
-    query = select(InstanceRow).join(InstanceRow.study).where(StudyRow.due_at.is_not(None), InstanceRow.standing == Standing.PRIMARY)
+    """The first image after instance ``after`` whose study is still to be assessed: its instance id, digest and header."""
+    assessing = select(RevisionRow.id).where(RevisionRow.study_id == StudyRow.study_id, RevisionRow.state == RevisionState.ASSESSING)
+    query = (
+        select(InstanceRow)
+        .join(InstanceRow.study)
+        .where(StudyRow.due_at.is_not(None) | assessing.exists(), InstanceRow.standing == Standing.PRIMARY)
+    )
     with ledger.reading() as session:
         row = session.scalars(query.where(InstanceRow.id > after).order_by(InstanceRow.id).limit(1)).first()
         return (row.id, row.sha256, from_json(ImageHeader, row.header)) if row else None

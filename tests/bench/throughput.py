@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 
 from harness.studies import copy_of_study
@@ -34,11 +35,11 @@ def run(scope: Scope) -> Iterator[Result]:
 
         def ours() -> float:
             nonlocal done
-            batch = [copy_of_study(images, f"W{done + number}") for number in range(studies)]
+            batch = [_written(copy_of_study(images, f"W{done + number}"), scope.work / "sent" / str(number)) for number in range(studies)]
             done += studies
             started = time.perf_counter()
             for study in batch:
-                watched.send(study)
+                watched.send_files(study)
             return studies * 60 / (watched.wait_for_reports(done) - started)
 
         def theirs() -> float:
@@ -48,3 +49,11 @@ def run(scope: Scope) -> Iterator[Result]:
 
         pairs = in_turn(ours, theirs, scope.times(5))
     yield Result("throughput", median(own for own, _ in pairs), "studies a minute", more(pairs, f"decoding alone ({winner})"))
+
+
+def _written(study: list[bytes], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number}.dcm" for number in range(len(study))]
+    for path, content in zip(paths, study, strict=True):
+        path.write_bytes(content)
+    return paths

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from harness.ledger import NOW, at_once, image, opened, plan
+from harness.ledger import NOW, at_once, held, image, opened, plan
 
 from dosremc_node.errors import IllegalTransition
 from dosremc_node.ledger import Ledger
@@ -25,6 +25,7 @@ from dosremc_node.ledger.revisions import (
     due_studies,
     get_revision,
     open_revision,
+    park_revision,
 )
 from dosremc_node.ledger.states import Standing
 from dosremc_node.records import (
@@ -33,8 +34,10 @@ from dosremc_node.records import (
 
 
 def test_what_arrives_at_an_open_study_can_be_walked_through(ledger: Ledger) -> None:
-    """Primary images of studies that wait for a revision, in the order of arrival; a contender and a study that waits for none are passed over."""
-    opened(ledger, "1.1")
+    """Primary images of studies that wait for an assessment, in the order of arrival; a contender and a study that waits for none are passed over."""
+    elsewhere = opened(ledger, "1.1")
+    assert next_arrival(ledger, 0) is not None
+    park_revision(ledger, held(ledger, elsewhere), "it is out of the way")
     for number in (1, 2):
         record_object(ledger, *image(number), at_once)
     record_object(ledger, *image(2, sha256="f" * 64), at_once)

@@ -12,6 +12,8 @@ from threading import Event, Thread
 
 import numpy as np
 import pytest
+from harness import jobs
+from harness.node import wait_until
 
 from dosremc_node import imaging, studies
 from dosremc_node.anticipation import Anticipation
@@ -77,24 +79,30 @@ def test_early_views_are_prepared_while_later_ones_arrive(
         np.testing.assert_array_equal(inputs.get(release, image, unasked).pixels, early_input.pixels)
 
 
-def test_nothing_is_begun_while_a_study_is_assessed(
-    open_one: OpenOne, arrive: Arrive, exam: SimulatedExam, imaging_workers: ImagingWorkers
+def test_nothing_is_begun_while_every_process_is_busy(
+    open_one: OpenOne, arrive: Arrive, exam: SimulatedExam, imaging_workers: ImagingWorkers, tmp_path: Path
 ) -> None:
-    """An assessment comes first. What arrived meanwhile is looked at after it, and nothing of a study that waits for no report."""
+    """What an assessment has asked for comes first. Once a process is free, the study's other images are prepared, if they are still waited for."""
     node = open_one()
     anticipation = Anticipation(node, NetworkInputs(node.store), imaging_workers)
     early = arrive(node, exam.images[0].content)
     plan_everything_due(node)
     (study_id, number, _) = revisions.revisions_to_assess(node.ledger)[0]
     late = arrive(node, exam.images[1].content)
-    assert not anticipation.prepare_next(Event())
+    begun, may_end = tmp_path / "begun", tmp_path / "may end"
+    with ThreadPoolExecutor() as pool:
+        assessment = pool.submit(imaging_workers.run, jobs.meet, begun, may_end)
+        wait_until(begun.exists, "the only process is busy")
+        assert not anticipation.prepare_next(Event())
+        may_end.touch()
+        assessment.result()
     assert kept(node) == set()
-    hold = revisions.take_in_hand(node.ledger, study_id, number, 5)
-    assert hold is not None
-    revisions.park_revision(node.ledger, hold, "it is out of the way")
     while anticipation.prepare_next(Event()):
         pass
     assert kept(node) == {early, late}
+    hold = revisions.take_in_hand(node.ledger, study_id, number, 5)
+    assert hold is not None
+    revisions.park_revision(node.ledger, hold, "it is out of the way")
     plan_everything_due(node)
     (hold,) = [revisions.take_in_hand(node.ledger, *key[:2], 5) for key in revisions.revisions_to_assess(node.ledger)]
     assert hold is not None
