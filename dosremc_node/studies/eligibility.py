@@ -9,7 +9,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from dosremc_node.records import ImageHeader, NotAssessedReason, PresentationIntent, View
-from dosremc_node.studies.tags import items, number, text, texts
+from dosremc_node.studies.tags import integer, items, number, text, texts
 from dosremc_node.studies.views import IMPLANT_DISPLACED, MAGNIFICATION, SPOT, is_specimen
 
 _MAMMOGRAPHY = frozenset({uid.DigitalMammographyXRayImageStorageForPresentation, uid.DigitalMammographyXRayImageStorageForProcessing})
@@ -35,12 +35,17 @@ SCREENING_VIEWS = frozenset({View.CC, View.MLO})
 _WHOLE_VIEW_MODIFIERS = frozenset({"nipple in profile", "anterior compression"})
 """Modifiers that leave a view what it is."""
 
+_FREE_TEXTS = ("ProtocolName", "SeriesDescription", "AcquisitionProtocolName")
+
+_GREY = ("", "MONOCHROME1", "MONOCHROME2")
+
 _CONTACT_MAGNIFICATION = 1.3
 """Contact views have 1.02 to 1.1, magnification views 1.5 to 2 (Estimated Radiographic Magnification Factor)."""
 
 _SMALLEST_FIELD_MM = 80.0
-_SMALLEST_FIELD_PIXELS = 600
-"""Where no spacing is known: stereotactic detectors give 512 or 1024 pixels for 50 mm, screening detectors at least 1900 for 180 mm."""
+_SMALLEST_FIELD_PIXELS = 1500
+"""Where no spacing is known: stereotactic detectors give 512 or 1024 pixels for 50 mm, screening detectors at least 1900 for 180 mm; what is
+smaller may be a piece cut from a view."""
 
 
 def is_image(sop_class_uid: str) -> bool:
@@ -67,32 +72,54 @@ def _is_synthetic(header: ImageHeader, _: Dataset) -> bool:
     return any(value in ("GENERATED_2D", "TOMO_2D", "TOMOSYNTHESIS") for value in header.image_type)
 
 
+def _is_in_colour(_: ImageHeader, dataset: Dataset) -> bool:
+    """Palette colours count too: their values are numbers of colours, not grey."""
+    return integer(dataset, "SamplesPerPixel", 1) > 1 or text(dataset, "PhotometricInterpretation").upper() not in _GREY
+
+
+def _is_contrast_enhanced(header: ImageHeader, dataset: Dataset) -> bool:
+    agent = text(dataset, "ContrastBolusAgent").upper() not in ("", "NO", "NONE") or bool(items(dataset, "ContrastBolusAgentSequence"))
+    return agent or any(re.search(r"SUBTRACT|RECOMBIN|(LOW|HIGH|DUAL)_?ENERGY", value) for value in header.image_type)
+
+
+def _described(dataset: Dataset) -> str:
+    """Free text, in capitals. It is never believed where it says that an image is a screening view, only where it says that it is none."""
+    return " ".join(text(dataset, keyword) for keyword in _FREE_TEXTS).upper()
+
+
 def _is_stereotactic(header: ImageHeader, dataset: Dataset) -> bool:
-    described = " ".join(text(dataset, keyword) for keyword in ("ProtocolName", "SeriesDescription", "PositionerType")).upper()
+    described = " ".join([_described(dataset), text(dataset, "PositionerType")]).upper()
     technical = " ".join([*header.image_type, text(dataset, "PaddleDescription")]).upper()
     # "Biopsy" alone in a description may only say why the woman came.
     return bool(re.search(r"\b(STEREO|SCOUT|PRE-?FIRE|POST-?FIRE)", described) or re.search(r"STEREO|BIOPSY", technical))
 
 
 def _is_quality_control(_: ImageHeader, dataset: Dataset) -> bool:
-    return text(dataset, "QualityControlImage").upper() == "YES" or "PHANTOM" in text(dataset, "BodyPartExamined").upper()
+    described = " ".join([_described(dataset), text(dataset, "BodyPartExamined")]).upper()
+    return text(dataset, "QualityControlImage").upper() == "YES" or bool(re.search(r"PHANTOM|FLAT ?FIELD", described))
 
 
 def _is_specimen(_: ImageHeader, dataset: Dataset) -> bool:
     return (
         is_specimen(dataset)
-        or "SPECIMEN" in text(dataset, "BodyPartExamined").upper()
+        or "SPECIMEN" in " ".join([_described(dataset), text(dataset, "BodyPartExamined")]).upper()
         or bool(items(dataset, "SpecimenDescriptionSequence"))
     )
 
 
+def _is_implant_displaced(header: ImageHeader, dataset: Dataset) -> bool:
+    return IMPLANT_DISPLACED in header.view_modifiers or bool(re.search(r"IMPLANT DISPLACED|EKLUND", _described(dataset)))
+
+
 def _is_magnified(header: ImageHeader, dataset: Dataset) -> bool:
     factor = number(dataset, "EstimatedRadiographicMagnificationFactor")
-    return MAGNIFICATION in header.view_modifiers or (factor is not None and factor >= _CONTACT_MAGNIFICATION)
+    said = MAGNIFICATION in header.view_modifiers or re.search(r"\bMAG(N|NIFICATION|NIFIED)?\b", _described(dataset))
+    return bool(said) or (factor is not None and factor >= _CONTACT_MAGNIFICATION)
 
 
 def _is_spot(header: ImageHeader, dataset: Dataset) -> bool:
-    return SPOT in header.view_modifiers or "SPOT" in text(dataset, "PaddleDescription").upper()
+    described = " ".join([_described(dataset), text(dataset, "PaddleDescription")]).upper()
+    return SPOT in header.view_modifiers or bool(re.search(r"\bSPOT", described))
 
 
 def _is_other_view(header: ImageHeader, _: Dataset) -> bool:
@@ -124,10 +151,12 @@ _RULES: tuple[tuple[NotAssessedReason, Callable[[ImageHeader, Dataset], bool]], 
     (NotAssessedReason.TOMOSYNTHESIS, _is_tomosynthesis),
     (NotAssessedReason.SYNTHETIC, _is_synthetic),
     (NotAssessedReason.MULTI_FRAME, lambda header, _: header.frames > 1),
+    (NotAssessedReason.COLOUR, _is_in_colour),
+    (NotAssessedReason.CONTRAST_ENHANCED, _is_contrast_enhanced),
     (NotAssessedReason.QUALITY_CONTROL, _is_quality_control),
     (NotAssessedReason.SPECIMEN, _is_specimen),
     (NotAssessedReason.STEREOTACTIC, _is_stereotactic),
-    (NotAssessedReason.IMPLANT_DISPLACED, lambda header, _: IMPLANT_DISPLACED in header.view_modifiers),
+    (NotAssessedReason.IMPLANT_DISPLACED, _is_implant_displaced),
     (NotAssessedReason.MAGNIFICATION, _is_magnified),
     (NotAssessedReason.SPOT, _is_spot),
     (NotAssessedReason.FOR_PROCESSING, lambda header, _: header.intent is PresentationIntent.FOR_PROCESSING),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
 from dosremc_node.records import Laterality, View
 from dosremc_node.studies.tags import items, text, texts
-
-T = TypeVar("T")
 
 VIEW_CODES: dict[str, View] = {
     "399162004": View.CC, "R-10242": View.CC,
@@ -57,17 +54,18 @@ MODIFIER_CODES: dict[str, str] = {
 _SIDES = {"L": Laterality.LEFT, "LEFT": Laterality.LEFT, "R": Laterality.RIGHT, "RIGHT": Laterality.RIGHT}
 _SIDE_CODES = {"7771000": Laterality.LEFT, "G-A101": Laterality.LEFT, "24028007": Laterality.RIGHT, "G-A100": Laterality.RIGHT}
 _OBLIQUE_SIDES = {"FR": Laterality.LEFT, "HL": Laterality.LEFT, "FL": Laterality.RIGHT, "HR": Laterality.RIGHT}
-_DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
-_VIEW_WORD = re.compile(r"(?:^|[^A-Z])(LEFT|RIGHT|L|R)?[ _-]*(CC|MLO)(?![A-Z])")
 
 
 def laterality(dataset: Dataset) -> Laterality | None:
-    """The side: Image Laterality, Laterality, anatomic region modifier, Patient Orientation of an oblique view, description; None if unknown."""
+    """The side: Image Laterality, Laterality, anatomic region modifier, View Position, Patient Orientation of an oblique view; None if unknown.
+
+    Never free text such as Series Description, which may be another image's; a wrong side is worse than none.
+    """
     return next(_known_sides(dataset), None)
 
 
 def view(dataset: Dataset) -> View | None:
-    """The view: View Code Sequence, View Position, Patient Orientation where a digitiser wrote it there, description; None if unknown."""
+    """The view: View Code Sequence, View Position, Patient Orientation where a digitiser wrote it there; None if unknown, never by free text."""
     return next(_known_views(dataset), None)
 
 
@@ -86,21 +84,25 @@ def modifiers(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _known_sides(dataset: Dataset) -> Iterator[Laterality]:
+    words = _side_words(dataset)
+    if "B" in words:  # both breasts
+        return
+    yield from (_SIDES[word] for word in words if word in _SIDES)
+    for region in items(dataset, "AnatomicRegionSequence"):
+        codes = [text(modifier, "CodeValue") for modifier in items(region, "AnatomicRegionModifierSequence")]
+        yield from (_SIDE_CODES[value] for value in codes if value in _SIDE_CODES)
+    if found := re.fullmatch(r"([LR])(CC|MLO)(ID)?", text(dataset, "ViewPosition").upper()):
+        yield _SIDES[found[1]]
+    # The oblique view runs down from the outer, upper side to the inner, lower side of the breast: that names the side.
+    directions = [direction.upper() for direction in texts(dataset, "PatientOrientation")]
+    yield from (_OBLIQUE_SIDES[direction] for direction in directions if direction in _OBLIQUE_SIDES)
+
+
+def _side_words(dataset: Dataset) -> list[str]:
     words = [text(dataset, keyword) for keyword in ("ImageLaterality", "Laterality")]
     for group in items(dataset, "SharedFunctionalGroupsSequence"):
         words.extend(text(frame, "FrameLaterality") for frame in items(group, "FrameAnatomySequence"))
-    for word in words:
-        if (side := _SIDES.get(word.upper())) is not None:
-            yield side
-    for region in items(dataset, "AnatomicRegionSequence"):
-        for modifier in items(region, "AnatomicRegionModifierSequence"):
-            if (side := _SIDE_CODES.get(text(modifier, "CodeValue"))) is not None:
-                yield side
-    # The oblique view runs down from the outer, upper side to the inner, lower side of the breast: that names the side.
-    for direction in texts(dataset, "PatientOrientation"):
-        if (side := _OBLIQUE_SIDES.get(direction.upper())) is not None:
-            yield side
-    yield from _only({_SIDES[word] for word, _ in _described(dataset) if word})
+    return [word.upper() for word in words]
 
 
 def _known_views(dataset: Dataset) -> Iterator[View]:
@@ -110,7 +112,6 @@ def _known_views(dataset: Dataset) -> Iterator[View]:
     for keyword in ("ViewPosition", "PatientOrientation"):
         if (known := _view_position(text(dataset, keyword).upper())) is not None:
             yield known
-    yield from _only({View(word) for _, word in _described(dataset)})
 
 
 def _view_position(word: str) -> View | None:
@@ -120,16 +121,3 @@ def _view_position(word: str) -> View | None:
         if bare in View.__members__:
             return View[bare]
     return View.XCCL if word == "XCC" else None
-
-
-def _described(dataset: Dataset) -> list[tuple[str, str]]:
-    """Pairs of side and view, such as ('L', 'CC'), that the descriptions name; the side may be empty."""
-    descriptions = " ; ".join(text(dataset, keyword).upper() for keyword in _DESCRIPTIONS)
-    return _VIEW_WORD.findall(descriptions)
-
-
-def _only(found: Iterable[T]) -> Iterator[T]:
-    """The only element, nothing where several contradict each other."""
-    elements = list(found)
-    if len(elements) == 1:
-        yield elements[0]

@@ -97,16 +97,32 @@ def test_view_position(position: str, view: View | None, make_file: Any) -> None
         ({"ImageLaterality": None, "PatientOrientation": ["P", "FL"]}, Laterality.RIGHT),
         ({"ImageLaterality": None, "PatientOrientation": ["A", "HR"]}, Laterality.RIGHT),
         ({"ImageLaterality": None, "PatientOrientation": ["A", "R"]}, None),
-        ({"ImageLaterality": None, "SeriesDescription": "L CC"}, Laterality.LEFT),
-        ({"ImageLaterality": None, "SeriesDescription": "Routine RIGHT MLO"}, Laterality.RIGHT),
-        ({"ImageLaterality": None, "SeriesDescription": "L CC, R CC"}, None),
-        ({"ImageLaterality": None, "SeriesDescription": "SCREENING"}, None),
+        ({"ImageLaterality": "B", "Laterality": "R"}, None),
+        ({"ImageLaterality": None, "ViewPosition": "LMLO"}, Laterality.LEFT),
+        ({"ImageLaterality": None, "ViewPosition": "RCC"}, Laterality.RIGHT),
+        ({"ImageLaterality": None, "ViewPosition": "LM"}, None),
+        ({"ImageLaterality": None, "SeriesDescription": "L CC"}, None),
+        ({"ImageLaterality": None, "ProtocolName": "Routine RIGHT MLO"}, None),
         ({"ImageLaterality": None}, None),
     ],
 )
 def test_laterality(elements: dict[str, object], laterality: Laterality | None, make_file: Any) -> None:
     """The side is taken from the most trustworthy place that has it; contradictory or useless places give an honest unknown."""
     assert read_header(make_file(**elements)).laterality is laterality
+
+
+def test_free_text_is_not_believed(make_file: Any) -> None:
+    """A description names no side and no view where the proper elements do not, and changes nothing where they do."""
+    described = {
+        "SeriesDescription": "L CC",
+        "ProtocolName": "L CC",
+        "AcquisitionDeviceProcessingDescription": "L CC",
+        "ImageComments": "L CC",
+    }
+    silent = read_header(make_file(**NOWHERE, **described))
+    assert (silent.laterality, silent.view) == (None, None)
+    said = read_header(make_file(**described))
+    assert (said.laterality, said.view) == (Laterality.RIGHT, View.MLO)
 
 
 def test_the_side_in_the_anatomic_region(make_file: Any, code: Any) -> None:
@@ -165,9 +181,24 @@ def test_a_real_unit(shared_data: Path) -> None:
         ({"ProtocolName": "STEREO"}, NotAssessedReason.STEREOTACTIC),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "STEREO_SCOUT"]}, NotAssessedReason.STEREOTACTIC),
         ({"SeriesDescription": "R MLO after biopsy 2019"}, None),
+        ({"SeriesDescription": "R MLO MAG"}, NotAssessedReason.MAGNIFICATION),
+        ({"SeriesDescription": "R MLO magenta marker"}, None),
+        ({"ProtocolName": "Spot compression right"}, NotAssessedReason.SPOT),
+        ({"SeriesDescription": "Surgical specimen"}, NotAssessedReason.SPECIMEN),
+        ({"SeriesDescription": "R MLO Eklund"}, NotAssessedReason.IMPLANT_DISPLACED),
+        ({"SeriesDescription": "Weekly phantom"}, NotAssessedReason.QUALITY_CONTROL),
+        ({"ContrastBolusAgent": "Iohexol"}, NotAssessedReason.CONTRAST_ENHANCED),
+        ({"ContrastBolusAgent": "NONE"}, None),
+        ({"ImageType": ["DERIVED", "PRIMARY", "", "RECOMBINED"]}, NotAssessedReason.CONTRAST_ENHANCED),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOW_ENERGY"]}, NotAssessedReason.CONTRAST_ENHANCED),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, NotAssessedReason.COLOUR),
+        ({"SamplesPerPixel": 1, "PhotometricInterpretation": "PALETTE COLOR"}, NotAssessedReason.COLOUR),
+        ({"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME1"}, None),
         ({"QualityControlImage": "YES"}, NotAssessedReason.QUALITY_CONTROL),
         ({"Rows": 512, "Columns": 512, "ImagerPixelSpacing": [0.1, 0.1]}, NotAssessedReason.SMALL_FIELD),
         ({"Rows": 512, "Columns": 512, "ImagerPixelSpacing": None}, NotAssessedReason.SMALL_FIELD),
+        ({"Rows": 1400, "Columns": 1100, "ImagerPixelSpacing": None}, NotAssessedReason.SMALL_FIELD),
+        ({"Rows": 1914, "Columns": 1500, "ImagerPixelSpacing": None}, None),
         ({"Rows": 500, "Columns": 400, "ImagerPixelSpacing": [0.4, 0.4]}, None),
         ({"Modality": "CR", "SOPClassUID": uid.ComputedRadiographyImageStorage}, NotAssessedReason.NOT_MAMMOGRAPHY),
         ({"SOPClassUID": uid.ComputedRadiographyImageStorage}, None),
