@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,82 @@ def test_jpeg_2000_comes_back_bit_for_bit(plugin: str, make_file: Any, breast: A
     dataset = read(path)
     dataset.compress(uid.JPEG2000Lossless)
     np.testing.assert_array_equal(stored_values(dataset, order={uid.JPEG2000Lossless: (plugin,)}), pixels)
+
+
+@pytest.mark.parametrize("quality", ["90", "100"])
+def test_jpeg_of_twelve_bits_is_what_dcmtk_decodes(quality: str, make_file: Any, breast: Any, dcmtk: Any) -> None:
+    """Lossy JPEG of 12 bits, which libraries for 8 bits refuse, gives the very pixels that DCMTK makes of it."""
+    pixels = breast(200, 151)
+    plain = make_file(pixels)
+    coded, again = plain.with_suffix(".coded"), plain.with_suffix(".again")
+    assert dcmtk("dcmcjpeg", "+ee", "+q", quality, plain, coded)
+    assert dcmtk("dcmdjpeg", coded, again)
+    dataset = read(coded)
+    assert dataset.file_meta.TransferSyntaxUID == uid.JPEGExtended12Bit
+    np.testing.assert_array_equal(stored_values(dataset), stored_values(read(again)))
+    assert np.abs(stored_values(dataset).astype(int) - pixels).max() < 400
+
+
+@pytest.mark.parametrize(("order", "syntax"), [("LRCP", uid.HTJ2KLossless), ("RPCL", uid.HTJ2KLosslessRPCL)])
+def test_high_throughput_jpeg_2000_comes_back_bit_for_bit(order: str, syntax: uid.UID, make_file: Any, breast: Any) -> None:
+    """Pixels that OpenJPH, by the authors of the standard, compressed without loss are decoded to what they were; a cut stream is refused."""
+    if shutil.which("ojph_compress") is None:
+        pytest.skip("ojph_compress is not installed (Debian package openjph-tools)")
+    pixels = breast(200, 151)
+    path = make_file(pixels)
+    picture, stream = path.with_suffix(".pgm"), path.with_suffix(".j2c")
+    picture.write_bytes(b"P5\n151 200\n4095\n" + pixels.astype(">u2").tobytes())
+    subprocess.run(
+        ["ojph_compress", "-i", picture, "-o", stream, "-reversible", "true", "-prog_order", order], check=True, capture_output=True
+    )
+    dataset = read(path)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([stream.read_bytes()])
+    np.testing.assert_array_equal(stored_values(dataset), pixels)
+    dataset.PixelData = encapsulate([stream.read_bytes()[: stream.stat().st_size // 2]])
+    with pytest.raises(UndecodableImage, match="cut off"):
+        stored_values(dataset)
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
+def test_overlays_in_unused_bits_are_cleared(syntax: uid.UID, make_file: Any, breast: Any) -> None:
+    """An overlay that the header announces in the bits above Bits Stored does not change the values."""
+    pixels = breast(200, 151)
+    dataset = read(make_file(pixels | np.uint16(1 << 12)))
+    dataset.add_new(0x60000100, "US", 16)
+    dataset.add_new(0x60000102, "US", 12)
+    if syntax.is_compressed:
+        dataset.compress(syntax)
+    np.testing.assert_array_equal(stored_values(dataset), pixels)
+
+
+@pytest.mark.parametrize(("bits_stored", "high_bit", "why"), [(10, 9, "more than the 10 bits"), (12, 15, "High Bit")])
+def test_a_header_that_lies_about_its_bits_is_refused(bits_stored: int, high_bit: int, why: str, make_file: Any, breast: Any) -> None:
+    """Values that Bits Stored has no room for would come out folded over, those of another High Bit cut: both are refused."""
+    dataset = read(make_file(breast(200, 151)))
+    dataset.BitsStored, dataset.HighBit = bits_stored, high_bit
+    with pytest.raises(UndecodableImage, match=why):
+        stored_values(dataset)
+
+
+@pytest.mark.parametrize("bits_stored", [10, 13, 14, 16])
+def test_every_number_of_bits(bits_stored: int, make_file: Any, breast: Any) -> None:
+    """10, 13, 14 and 16 stored bits are read as 12 are."""
+    pixels = breast(200, 151, highest=2**bits_stored - 1)
+    np.testing.assert_array_equal(stored_values(read(make_file(pixels, BitsStored=bits_stored))), pixels)
+
+
+@pytest.mark.parametrize("size", [50, 51])
+@pytest.mark.parametrize("table", [b"", bytes(4)])
+def test_fragments_of_any_size(size: int, table: bytes, make_file: Any, breast: Any) -> None:
+    """A frame in many fragments, of odd length too, with or without an offset table, is put together."""
+    pixels = breast(200, 151)
+    dataset = read(make_file(pixels))
+    dataset.compress(uid.JPEG2000Lossless)
+    frame = pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    pieces = [table, *(frame[start : start + 2 * size + 1 - size % 2] for start in range(0, len(frame), 2 * size + 1 - size % 2))]
+    dataset.PixelData = b"".join(b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece for piece in pieces)
+    np.testing.assert_array_equal(stored_values(dataset), pixels)
 
 
 def test_a_recompressed_copy_has_the_same_digest(make_file: Any, breast: Any, dcmtk: Any) -> None:
