@@ -40,7 +40,7 @@ def prepare(path: Path, spec: PreprocessingSpec, laterality: Laterality) -> Netw
 
 def from_stored_values(dataset: Dataset, stored: StoredValues, spec: PreprocessingSpec, laterality: Laterality) -> NetworkInput:
     """Everything after decoding: ``stored`` of shape (rows, columns), ``dataset`` its header. Raises as `prepare`."""
-    if stored.ndim != 2:
+    if stored.ndim != 2 or str(dataset.get("PhotometricInterpretation", "")).startswith("PALETTE"):
         raise NotAMammogram(why="it is in colour")
     if min(stored.shape) < _SMALLEST_SIDE:
         raise NotAMammogram(why=f"it has only {stored.shape[0]} x {stored.shape[1]} pixels")
@@ -74,7 +74,8 @@ def _breast(mask: NDArray[np.bool_], step: int, placement: Placement) -> NDArray
 def _normalised(grey: NDArray[np.float32], breast: NDArray[np.bool_]) -> NDArray[np.float32]:
     inside = grey[breast].astype(np.float64)
     deviation = float(inside.std())
-    if deviation < 1e-4:
+    # A drawn region, or a breast that a wrong window has burnt out: only its rim differs.
+    if deviation < 1e-4 or float(np.ptp(np.percentile(inside, (10, 90)))) < 1e-4:
         raise NotAMammogram(why="its grey values are all the same")
     normalised = np.zeros_like(grey)
     normalised[breast] = (inside - inside.mean()) / deviation

@@ -76,6 +76,13 @@ def test_a_lut_is_preferred_to_a_window(make_file: Any, breast: Any, dcmtk: Any)
     np.testing.assert_allclose(_grey(path), _rendered(dcmtk, path, "+Wl", "1"), atol=TWELVE_BITS)
 
 
+def test_a_lut_of_sixteen_bits(make_file: Any, breast: Any, dcmtk: Any) -> None:
+    """A VOI LUT whose entries fill 16 bits is scaled by them."""
+    curve = [int(65535 * (index / 4095) ** 0.7) for index in range(4096)]
+    path = make_file(breast(200, 150), VOILUTSequence=Sequence([_lut(curve, 0, 16)]))
+    np.testing.assert_allclose(_grey(path), _rendered(dcmtk, path, "+Wl", "1"), atol=TWELVE_BITS)
+
+
 @pytest.mark.parametrize("first", [-500, 65036])
 def test_a_lut_of_signed_values(first: int, make_file: Any, dcmtk: Any) -> None:
     """The first mapped value of a LUT is negative where the stored values are signed, however it was read."""
@@ -176,6 +183,19 @@ def test_a_real_unit_with_sigmoid_windows_and_luts(shared_data: Path, dcmtk: Any
     expected = data[np.clip(values.astype(int) - first, 0, len(data) - 1)] / 4095
     expected[values <= 30] = 0  # Pixel Padding Value 0 to Range Limit 30
     np.testing.assert_allclose(scale.apply(values), expected, atol=1e-6)
+
+
+def test_a_real_units_sigmoid_window_is_what_dcmtk_shows(shared_data: Path, tmp_path: Path, dcmtk: Any) -> None:
+    """Without its LUTs the same image is shown through its first window, SIGMOID, as DCMTK renders it."""
+    plain = tmp_path / "plain.dcm"
+    assert dcmtk("dcmdjpeg", shared_data / "fo-dicom" / "GH133.dcm", plain)
+    dataset = read(plain)
+    del dataset.VOILUTSequence
+    dataset.save_as(plain)
+    stored = stored_values(dataset)
+    scale = grey_scale(dataset, stored)
+    shown = ~scale.is_padding(stored)
+    np.testing.assert_allclose(scale.apply(stored)[shown], _rendered(dcmtk, plain, "+Wi", "1")[shown], atol=TWELVE_BITS)
 
 
 def test_a_real_unit_rendered_by_dcmtk(shared_data: Path, tmp_path: Path, dcmtk: Any) -> None:
