@@ -222,7 +222,13 @@ def _decode(dataset: FileDataset, syntax: uid.UID, frame: int, plugins: tuple[st
     for plugin in plugins:
         try:
             signed = _integer(dataset, "PixelRepresentation") == 1
-            values: StoredValues = decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=plugin, correct_unused_bits=signed)[0]
+            values: StoredValues = decoder.as_array(
+                dataset,
+                index=frame,
+                raw=True,
+                decoding_plugin=plugin,
+                correct_unused_bits=signed,  # type: ignore[arg-type]  # pydicom's stubs lack `Unpack`
+            )[0]
             return values.astype(values.dtype.newbyteorder("="), copy=False)
         except (KeyboardInterrupt, SystemExit):
             raise
