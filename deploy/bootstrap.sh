@@ -133,7 +133,7 @@ case $purpose in
     python_packages "$(processor),demo"
     ;;
   test)
-    debian_packages orthanc orthanc-dicomweb dcmtk postgresql strace || say "the tests that need them will be skipped"
+    debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools postgresql strace || say "the tests that need them will be skipped"
     environment
     python_packages "$(processor),demo,train,dev"
     ;;

@@ -188,7 +188,7 @@ class Journey(Workflows):
             return NotAssessedReason.UNREADABLE
         except NotAMammogram as error:
             log.info("image_without_breast", study=revision.study_id, image=image.name, reason=str(error))
-            return NotAssessedReason.TEXT_PAGE
+            return NotAssessedReason.NO_BREAST
         return None
 
     def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:

@@ -45,6 +45,6 @@ def _unfolded(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSess
 
 
 def _moments(maps: NDArray[np.float32]) -> LayerMoments:
-    """Mean and variance of (1, channels, height, width) over all but the channels, in double precision."""
-    channels = maps[0].reshape(maps.shape[1], -1).astype(np.float64)
+    """Mean and variance of (n, channels, height, width) over all but the channels, in double precision; n are an image's crops."""
+    channels = np.moveaxis(maps, 1, 0).reshape(maps.shape[1], -1).astype(np.float64)
     return LayerMoments(count=channels.shape[1], mean=tuple(channels.mean(axis=1).tolist()), variance=tuple(channels.var(axis=1).tolist()))

@@ -76,7 +76,7 @@ class NotAssessedReason(StrEnum):
     UNKNOWN_VIEW = "The view cannot be told from the header."
     UNKNOWN_LATERALITY = "The side cannot be told from the header."
     MULTI_FRAME = "Image with several frames: not supported by this release."
-    TEXT_PAGE = "The image holds text, or no breast that can be made out."
+    NO_BREAST = "No breast can be made out: a page of text, a part of a breast, or something else."
     UNREADABLE = "The pixel data cannot be decoded."
     UNKNOWN_SCANNER = "The scanner belongs to no domain of this release."
     MIXED_DOMAINS = "The study's images come from scanners of different domains."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
@@ -11,11 +13,13 @@ import gdcm
 import numpy as np
 from harness.studies import copy_of_study
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -101,6 +105,19 @@ def _lossless_jpeg(source: Path, target: Path) -> None:
     writer.Write()
 
 
+def _high_throughput(source: Path, target: Path) -> None:
+    """Only OpenJPH writes it."""
+    dataset, picture, stream = dcmread(source), target.with_suffix(".pgm"), target.with_suffix(".j2c")
+    header = f"P5 {dataset.Columns} {dataset.Rows} {2**dataset.BitsStored - 1}\n".encode()
+    picture.write_bytes(header + dataset.pixel_array.astype(">u2").tobytes())
+    subprocess.run(["ojph_compress", "-i", picture, "-o", stream, "-reversible", "true"], check=True, capture_output=True)
+    dataset.PixelData = encapsulate([stream.read_bytes()])
+    dataset["PixelData"].is_undefined_length = True
+    target.write_bytes(part10(dataset, HTJ2KLossless))
+    picture.unlink()
+    stream.unlink()
+
+
 UNCOMPRESSED = "uncompressed"
 JPEG_2000 = "jpeg-2000"
 JPEG_LS = "jpeg-ls"
@@ -112,5 +129,5 @@ SYNTAXES: dict[str, Callable[[Path, Path], None]] = {
     "jpeg-lossless": _lossless_jpeg,
     JPEG_LS: _compress(JPEGLSLossless),
     JPEG_2000: _compress(JPEG2000Lossless),
-}
-"""How each is written. HTJ2K is missing: nothing that is installed here writes it."""
+} | ({"htj2k": _high_throughput} if shutil.which("ojph_compress") else {})
+"""How each is written; HTJ2K where OpenJPH is installed (Debian package openjph-tools)."""

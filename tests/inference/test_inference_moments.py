@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from harness.networks import SPEC, network_input, small_network
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from dosremc_node.errors import BankDoesNotFit
 from dosremc_node.inference import InferenceEngine, is_sampled
-from dosremc_node.network import import_backbone, put_bank
+from dosremc_node.inference.moments import measure_moments
+from dosremc_node.network import bank_of, export_backbone, import_backbone, put_bank
 from dosremc_node.records import BankId, BatchNormMoments, Domain, InputGeometry, NetworkInput, from_json, to_json
 from dosremc_node.releases import LoadedRelease, default_shelf
 from dosremc_node.settings import ReleaseSettings
@@ -36,15 +38,13 @@ def an_input(release: LoadedRelease, seed: int) -> NetworkInput:
     return NetworkInput(pixels, np.ones(shape, np.bool_), InputGeometry(1, 0, 0, 0, 1, 0), *shape)
 
 
-def seen_by_torch(release: LoadedRelease, domain: Domain, pixels: NDArray[np.float32]) -> dict[str, tuple[int, Values, Values]]:
-    """Count, mean and variance before each batch norm of the same network in torch."""
-    network = import_backbone(release.backbone())
-    put_bank(network, release.bank(domain), domain)
+def seen_by_torch(network: nn.Module, pixels: NDArray[np.float32]) -> dict[str, tuple[int, Values, Values]]:
+    """Count, mean and variance before each batch norm of a network in torch."""
     seen: dict[str, tuple[int, Values, Values]] = {}
 
     def hear(name: str) -> None:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            channels = inputs[0][0].flatten(1).double()
+            channels = inputs[0].transpose(0, 1).flatten(1).double()
             seen[name] = (channels.shape[1], channels.mean(1).numpy(), channels.var(1, correction=0).numpy())
 
         network.get_submodule(name).register_forward_pre_hook(hook)
@@ -57,17 +57,30 @@ def seen_by_torch(release: LoadedRelease, domain: Domain, pixels: NDArray[np.flo
     return seen
 
 
+def assert_same(moments: BatchNormMoments, expected: dict[str, tuple[int, Values, Values]]) -> None:
+    assert moments.layers.keys() == expected.keys()
+    for layer, (count, mean, variance) in expected.items():
+        assert moments.layers[layer].count == count
+        np.testing.assert_allclose(moments.layers[layer].mean, mean, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(moments.layers[layer].variance, variance, rtol=1e-3, atol=1e-5)
+
+
+def test_every_crop_counts() -> None:
+    """A network that looks at several crops of an image is measured on all of them."""
+    network = small_network("gmic")
+    image = network_input(1)
+    measured = measure_moments(export_backbone(network, SPEC), Domain("a"), bank_of(network), image, threads=1)
+    assert_same(measured, seen_by_torch(network, image.pixels))
+
+
 def test_every_layer_has_the_moments_that_torch_sees(demonstration: LoadedRelease) -> None:
     """Under every bank: the same layers, the same counts, means and variances, and another bank gives others."""
     image, engine = an_input(demonstration, 1), InferenceEngine(1)
     measured = {domain: engine.moments(demonstration, bank, image) for domain, bank in demonstration.release.banks.items()}
     for domain, moments in measured.items():
-        expected = seen_by_torch(demonstration, domain, image.pixels)
-        assert moments.layers.keys() == expected.keys()
-        for layer, (count, mean, variance) in expected.items():
-            assert moments.layers[layer].count == count
-            np.testing.assert_allclose(moments.layers[layer].mean, mean, rtol=1e-3, atol=1e-4)
-            np.testing.assert_allclose(moments.layers[layer].variance, variance, rtol=1e-3, atol=1e-5)
+        network = import_backbone(demonstration.backbone())
+        put_bank(network, demonstration.bank(domain), domain)
+        assert_same(moments, seen_by_torch(network, image.pixels))
     assert len({to_json(moments) for moments in measured.values()}) == len(measured)
 
 

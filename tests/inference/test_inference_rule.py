@@ -172,7 +172,7 @@ def test_failed_images_are_named_beside_scores() -> None:
     ("planned", "failed", "expected"),
     [
         (None, NotAssessedReason.UNREADABLE, NotAssessedReason.UNREADABLE),
-        (None, NotAssessedReason.TEXT_PAGE, NotAssessedReason.NO_IMAGES),
+        (None, NotAssessedReason.NO_BREAST, NotAssessedReason.NO_IMAGES),
         (NotAssessedReason.SPOT, None, NotAssessedReason.NO_IMAGES),
     ],
 )
