@@ -163,11 +163,13 @@ def test_a_killed_writer_leaves_no_half_a_file(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     deadline = time.monotonic() + 20
-    while read_arrays(path)["a"][0] < 3 and time.monotonic() < deadline:
-        pass
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    try:
+        while read_arrays(path)["a"][0] < 3 and time.monotonic() < deadline:
+            pass
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
     values = read_arrays(path)["a"]
     assert len(values) == 200_000
     assert len(set(values)) == 1

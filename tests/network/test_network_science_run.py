@@ -31,10 +31,12 @@ def killed_on_the_way(folder: Path, cells: int) -> None:
     """Run the command until so many cells are there, and kill it with everything that it started."""
     process = subprocess.Popen([*COMMAND, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 600
-    while len(cells_in(folder)) < cells and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.2)  # another process writes files: there is nothing else to wait for
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        while len(cells_in(folder)) < cells and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)  # another process writes files: there is nothing else to wait for
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.slow

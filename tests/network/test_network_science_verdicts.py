@@ -48,13 +48,14 @@ def changed(row: str, to: tuple[float, float], when: Callable[[Transfer, str], b
     return lambda transfer, scored: to if transfer.row == row and when(transfer, scored) else as_said(transfer, scored)
 
 
-def measures_of(world: World) -> Measures:
+def measures_of(world: World, validation_moved: float = 0.0) -> Measures:
     """Scores drawn from a world; every row sees the same noise, so that rows differ by what is planted."""
     labels = {vendor: [np.arange(BREASTS) % 2 == 0] * PRESET.seeds for vendor in VENDORS}
 
     def scores(transfer: Transfer, seed: int) -> dict[str, NDArray[np.float64]]:
         drawn = {vendor: _draw(world(transfer, vendor), [seed, place]) for place, vendor in enumerate(VENDORS)}
-        return {**drawn, "validation": _draw(world(transfer, transfer.target), [seed, 9]), "seconds": np.array([1.5])}
+        validation = _draw(world(transfer, transfer.target), [seed, 9]) + validation_moved
+        return {**drawn, "validation": validation, "seconds": np.array([1.5])}
 
     return Measures(scores, labels, labels, resamples=200)
 
@@ -196,6 +197,15 @@ def test_the_carried_threshold_is_the_sources() -> None:
     assert entry["carried_threshold"]["specificity"]["value"] < 0.5
     assert entry["own_threshold"]["specificity"]["value"] == pytest.approx(0.9, abs=0.06)
     assert entry["carried_calibration"]["expected_over_observed"]["value"] > 1.2
+
+
+def test_no_threshold_and_no_calibration_is_taken_on_test_cases() -> None:
+    """Where validation scores lie far above the test scores, every threshold spares all test cases and every calibration expects none."""
+    measures = measures_of(as_said, validation_moved=20)
+    for entry in table(measures, [row for row in rows(PRESET) if row.name == "unadapted"]):
+        for kind in ("own_threshold", "carried_threshold"):
+            assert (entry[kind]["sensitivity"]["value"], entry[kind]["specificity"]["value"]) == (0.0, 1.0)
+        assert entry["carried_calibration"]["expected_over_observed"]["value"] < 0.01
 
 
 def test_figures_that_are_averaged_are_resampled_together() -> None:

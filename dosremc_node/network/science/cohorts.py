@@ -124,12 +124,3 @@ def of_breasts(examples: Examples, breasts: Sequence[int] | NDArray[np.intp]) ->
     """Both images of each of these breasts."""
     images = (2 * np.asarray(breasts, np.intp)[:, None] + np.arange(2)).ravel()
     return Examples(examples.pixels[images], examples.malignant[images], examples.lesions[images])
-
-
-def joined(one: Examples, other: Examples) -> Examples:
-    """The images of both."""
-    return Examples(
-        np.concatenate([one.pixels, other.pixels]),
-        np.concatenate([one.malignant, other.malignant]),
-        np.concatenate([one.lesions, other.lesions]),
-    )

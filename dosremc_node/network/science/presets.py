@@ -19,8 +19,9 @@ class Preset:
     """Counts of breasts are of each vendor in each seed, and each breast has two images.
 
     ``training_breasts``: half malignant; a source's filters learn from them with the lesions' places, a target's methods from the
-    labels of their images. ``screening_breasts``: a sample without labels in which 0.5 % are malignant; it belongs to the training too.
-    ``few`` and ``many`` are the budgets of labelled images; ``statistics`` those of images without labels, the middle one the default.
+    labels of their images. ``screening_breasts``: a sample without labels in which 0.5 % are malignant. ``few`` and ``many`` are the
+    budgets of labelled images; ``statistics`` those of images without labels, the middle one the default. ``adaptation_steps`` is what every
+    training of a target gets.
     """
 
     name: str
