@@ -11,6 +11,7 @@ import pytest
 from harness import datasets
 from pydicom import dcmread
 
+from dosremc_node.errors import UnknownPreprocessing
 from dosremc_node.imaging import DEFAULT_SPEC, prepare
 from dosremc_node.network.data import Box, IndexRow, Split, build_index, load_images
 from dosremc_node.records import Domain, Laterality, View
@@ -86,6 +87,13 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
     assert "cannot be decoded" in said["cut.dcm"]
     assert (said["right.dcm"], said["mlo.dcm"]) == ("The header names the other side.", "The header names another view.")
     assert said["large.dcm"] == "Magnification view: not a screening view."
+
+
+def test_what_is_wrong_with_the_program_is_no_fault_of_an_image(tmp_path: Path) -> None:
+    """A preprocessing that this program does not do ends the work; it excludes no image."""
+    path = datasets.write(tmp_path / "image.dcm", datasets.picture("A", 1, Laterality.LEFT, View.CC).content)
+    with pytest.raises(UnknownPreprocessing):
+        load_images([row(path)], replace(SPEC, version=99), tmp_path / "cache")
 
 
 def test_a_stripped_header_is_believed_to_be_what_the_table_says(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosremc_node.artifacts import ArtifactKind, ArtifactStore, derived_key, open_store
-from dosremc_node.errors import ArtifactMissing, NodeError
+from dosremc_node.errors import ArtifactMissing, NotAMammogram, NotDicom, UndecodableImage
 from dosremc_node.imaging import ImagingWorkers, decode_input, encode_input
 from dosremc_node.network.data.index import Box, Excluded, IndexRow
 from dosremc_node.network.examples import Examples
@@ -96,16 +96,25 @@ def _counted(
 
 
 def _seen(row: IndexRow, spec: PreprocessingSpec, store: ArtifactStore, workers: ImagingWorkers) -> NetworkInput | Excluded:
-    """The network input of a row, or why there is none."""
+    """The network input of a row, or what is wrong with its file; whatever else goes wrong is nothing to go on after."""
     try:
-        header = read_header(row.path)
-        if reason := _why_not(row, header):
-            return Excluded(row.path, reason)
-        return _kept_or_made(row, spec, store, workers)
-    except NodeError as error:
-        return Excluded(row.path, str(error))
+        header, digest = read_header(row.path), _digest(row.path)
     except OSError as error:
         return Excluded(row.path, f"The file cannot be read: {error.strerror}.")
+    except NotDicom as error:
+        return Excluded(row.path, str(error))
+    if reason := _why_not(row, header):
+        return Excluded(row.path, reason)
+    try:
+        # The side too, which a stripped header lacks and an index may have wrong.
+        return _kept_or_made(row, f"{digest}-{spec.sha256}-{ord(row.laterality):x}", spec, store, workers)
+    except (NotDicom, UndecodableImage, NotAMammogram) as error:
+        return Excluded(row.path, str(error))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why_not(row: IndexRow, header: ImageHeader) -> str | None:
@@ -119,10 +128,7 @@ def _why_not(row: IndexRow, header: ImageHeader) -> str | None:
     return None if header.not_assessed in _SILENT else header.not_assessed
 
 
-def _kept_or_made(row: IndexRow, spec: PreprocessingSpec, store: ArtifactStore, workers: ImagingWorkers) -> NetworkInput:
-    with row.path.open("rb") as file:
-        # The side too, which a stripped header lacks and an index may have wrong.
-        name = f"{hashlib.file_digest(file, 'sha256').hexdigest()}-{spec.sha256}-{ord(row.laterality):x}"
+def _kept_or_made(row: IndexRow, name: str, spec: PreprocessingSpec, store: ArtifactStore, workers: ImagingWorkers) -> NetworkInput:
     try:
         return decode_input(store.read(derived_key(ArtifactKind.INPUT, name)))
     except (ArtifactMissing, *_DAMAGED):

@@ -24,10 +24,10 @@ from dosremc_node.records import Domain, OperatingPoint
 from dosremc_node.releases import LoadedRelease, ReleaseFacts, write_release
 
 METHODS_THAT_GIVE_A_BANK = (
-    "domain_banks", "domain_banks_unlabelled", "adabn", "adabn_early", "bn_only", "bnfc", "bnfc_held", "adabn_shrunk", "dann_bnfc",
-    "dann_domain_bn",
+    "domain_banks", "domain_banks_unlabelled", "adabn", "adabn_early", "bn_only", "bnfc", "bnfc_held", "unadapted",
+    "adabn_shrunk", "bn_classifier", "dann_bnfc", "dann_domain_bn",
 )  # fmt: skip
-"""Of `METHODS`: the others move filters, or keep nothing because the batch decides."""
+"""Of `METHODS`: the others move filters, or keep nothing because the batch decides. The last line's need the source's images."""
 
 
 @dataclass(frozen=True, slots=True)
