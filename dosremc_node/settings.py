@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dosremc_node.errors import NoSuchDestination
-from dosremc_node.records import DocumentKind, UnknownScannerPolicy
+from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, UnknownScannerPolicy
 
 SHIPPED_RELEASE = "demonstration"
 
@@ -140,7 +140,7 @@ class Destination(_Section):
     host: str
     port: Port
     purpose: Purpose = Purpose.CLINICAL
-    documents: tuple[DocumentKind, ...] = (DocumentKind.SUMMARY, DocumentKind.REGION)
+    documents: tuple[DocumentKind, ...] = DEFAULT_DOCUMENTS
     timeout_seconds: float = Field(30.0, gt=0)
     attempts: int = Field(20, ge=1)
     retry_seconds: float = Field(5.0, gt=0)
@@ -168,6 +168,11 @@ class Settings(_Section):
     worker: WorkerSettings = WorkerSettings()
     destinations: tuple[Destination, ...] = ()
     monitoring: MonitoringSettings = MonitoringSettings()
+
+    @property
+    def documents(self) -> frozenset[DocumentKind]:
+        """The kinds of document that are made of every study: what any destination asks for, and those that are always kept."""
+        return frozenset(DEFAULT_DOCUMENTS).union(*(each.documents for each in self.destinations))
 
     def destination(self, name: str) -> Destination:
         """The destination of that name; raises `NoSuchDestination`."""

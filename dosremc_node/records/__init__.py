@@ -10,6 +10,7 @@ left pixel, so that the centre of that pixel is 0.5,0.5 (DICOM PS3.3 C.18.6.1.2)
 
 from dosremc_node.records.assessments import Assessment, BreastScore, Finding, ImageNotAssessed, ImageScore
 from dosremc_node.records.documents import (
+    DEFAULT_DOCUMENTS,
     DeliveryOutcome,
     DeliveryResult,
     Document,
@@ -35,6 +36,7 @@ from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevisio
 from dosremc_node.records.tensors import BatchNormMoments, InputGeometry, LayerMoments, NetworkInput, NetworkOutput, Point
 
 __all__ = [
+    "DEFAULT_DOCUMENTS",
     "Assessment",
     "BankId",
     "BatchNormMoments",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class DocumentKind(StrEnum):
@@ -11,6 +12,11 @@ class DocumentKind(StrEnum):
 
     SUMMARY = "summary"
     REGION = "region"
+    CAD = "cad"
+
+
+DEFAULT_DOCUMENTS: Final = (DocumentKind.SUMMARY, DocumentKind.REGION)
+"""What a destination gets that asks for nothing else, and what is kept of every revision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,22 @@ from the images byte by byte, UIDs follow from the revision, and the same input 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from dosremc_node.libraries import settle_dicom_libraries
-from dosremc_node.records import Assessment, Document, PredecessorDocument, Release, StudyRevision
+from dosremc_node.records import (
+    DEFAULT_DOCUMENTS,
+    Assessment,
+    Document,
+    DocumentKind,
+    ImageScore,
+    PredecessorDocument,
+    Release,
+    StudyRevision,
+)
+from dosremc_node.reporting.cad import cad_report
 from dosremc_node.reporting.document import Case
 from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
@@ -29,15 +40,26 @@ def render(
     node_name: str,
     headers: Mapping[str, Path],
     *,
+    kinds: Collection[DocumentKind] = DEFAULT_DOCUMENTS,
     predecessors: Sequence[PredecessorDocument] = (),
 ) -> tuple[Document, ...]:
-    """All documents of a revision: a summary, and a region report for each positive image where scores may be shown.
+    """A revision's documents of the ``kinds`` that are asked for, in the order of `DocumentKind`.
 
+    Summary and CAD report are of the whole study, the others of each positive image where scores may be shown.
     ``headers`` leads from SOP Instance UID to a local copy of the received image. ``predecessors`` are the documents of the
     revision that this one supersedes; each new document names them all. Raises `KeyError` where an image has no path.
     """
     first = revision.plan.images[0].header.sop_instance_uid
     case = Case(revision, assessment, release, node_name, read_identity(headers[first]), headers, predecessors)
-    marked = [score for score in assessment.images if score.positive and score.findings] if assessment.shown else []
-    regions = [region_report(case, score, place) for place, score in enumerate(marked, start=1)]
-    return (summary_report(case), *regions)
+    return tuple(document for kind in DocumentKind if kind in kinds for document in _MAKERS[kind](case))
+
+
+def _of_each_image(make: Callable[[Case, ImageScore, int], Document]) -> Callable[[Case], Sequence[Document]]:
+    return lambda case: [make(case, score, place) for place, score in enumerate(case.marked, start=1)]
+
+
+_MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
+    DocumentKind.SUMMARY: lambda case: [summary_report(case)],
+    DocumentKind.REGION: _of_each_image(region_report),
+    DocumentKind.CAD: lambda case: [cad_report(case)],
+}

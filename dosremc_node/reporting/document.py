@@ -11,12 +11,25 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final, Protocol
 
+import numpy as np
 import pydicom.config
 from highdicom import ContributingEquipment
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
-from dosremc_node.records import Assessment, Document, DocumentKind, PredecessorDocument, Release, StudyImage, StudyRevision
+from dosremc_node.records import (
+    Assessment,
+    BankId,
+    Document,
+    DocumentKind,
+    Finding,
+    ImageScore,
+    PredecessorDocument,
+    Release,
+    StudyImage,
+    StudyRevision,
+)
 from dosremc_node.reporting import codes
 from dosremc_node.reporting.identity import document_uid, local_time, series_number, series_uid
 from dosremc_node.reporting.patient import copy_modules, timezone_offset, write_as_copied
@@ -40,10 +53,20 @@ class Case:
     headers: Mapping[str, Path]
     predecessors: Sequence[PredecessorDocument]
 
+    @property
+    def bank(self) -> BankId | None:
+        """The bank that made what is shown; None where it only kept shadow scores, and so has no part in it."""
+        return self.revision.plan.bank if self.assessment.shown else None
+
+    @property
+    def marked(self) -> Sequence[ImageScore]:
+        """The positive images whose findings may be shown."""
+        return [score for score in self.assessment.images if score.positive and score.findings] if self.assessment.shown else []
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """What a kind of document adds: its content tree, its name in the series list and its place among the documents.
+    """What a kind of document adds: its content tree, its name in the series list and its place among those of its kind.
 
     ``image_uid`` is the image that the document is about, empty where it is about the whole study.
     """
@@ -53,6 +76,7 @@ class Draft:
     content: Dataset
     place: int
     image_uid: str = ""
+    sop_class_uid: str = SR_CLASS_UID
 
 
 def evidence_of(image: StudyImage, **further: object) -> Dataset:
@@ -71,17 +95,24 @@ def evidence_of(image: StudyImage, **further: object) -> Dataset:
     return dataset
 
 
+def closed_outline(finding: Finding) -> NDArray[np.float32]:
+    """The outline as n x 2 (column, row); a polyline is a region only where its last point is its first (PS3.3 C.18.6.1.2)."""
+    outline = finding.outline
+    points = outline if outline[0] == outline[-1] else (*outline, outline[0])
+    return np.asarray(points, dtype=np.float32)
+
+
 def finish(case: Case, draft: Draft) -> Document:
     """The whole document (PS3.3 A.35.3); every image of the revision is evidence, whether it was assessed or not (promise 10)."""
-    name = (case.node_name, case.revision, draft.kind, SR_CLASS_UID, draft.image_uid)
+    name = (case.node_name, case.revision, draft.kind, draft.sop_class_uid, draft.image_uid)
     moment = local_time(case.revision.opened_at, timezone_offset(case.identity))
     report = Dataset()
     for element in draft.content:
         report[element.tag] = element
-    report.SOPClassUID, report.SOPInstanceUID = SR_CLASS_UID, document_uid(*name)
+    report.SOPClassUID, report.SOPInstanceUID = draft.sop_class_uid, document_uid(*name)
     report.StudyInstanceUID, report.SeriesInstanceUID = case.revision.who.study_instance_uid, series_uid(*name)
     report.Modality = "SR"
-    report.SeriesNumber, report.InstanceNumber = series_number(case.revision, draft.place), 1
+    report.SeriesNumber, report.InstanceNumber = series_number(case.revision, draft.kind, draft.place), 1
     report.SeriesDescription = draft.description
     report.InstanceCreationDate = report.SeriesDate = report.ContentDate = moment.strftime("%Y%m%d")
     report.InstanceCreationTime = report.SeriesTime = report.ContentTime = moment.strftime("%H%M%S.%f")
@@ -91,7 +122,7 @@ def finish(case: Case, draft: Draft) -> Document:
     copy_modules(case.identity, report)
     return Document(
         kind=draft.kind,
-        sop_class_uid=SR_CLASS_UID,
+        sop_class_uid=draft.sop_class_uid,
         sop_instance_uid=report.SOPInstanceUID,
         series_instance_uid=report.SeriesInstanceUID,
         description=draft.description,

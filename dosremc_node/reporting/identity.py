@@ -11,6 +11,12 @@ from dosremc_node.records import DocumentKind, StudyRevision
 
 FIRST_SERIES_NUMBER: Final = 9000
 SERIES_NUMBERS_PER_REVISION: Final = 100
+FIRST_PLACE: Final = {
+    DocumentKind.SUMMARY: 0,
+    DocumentKind.REGION: 0,
+    DocumentKind.CAD: 25,
+}
+"""Where each kind's series begin, so that a document's number does not hang on which other kinds are asked for."""
 
 
 def document_uid(node_name: str, revision: StudyRevision, kind: DocumentKind, sop_class_uid: str, image_uid: str = "") -> str:
@@ -35,9 +41,9 @@ def tracking_uid(node_name: str, release_id: str, image_uid: str, finding: int) 
     return _derived("tracking", node_name, release_id, image_uid, str(finding))
 
 
-def series_number(revision: StudyRevision, place: int) -> int:
-    """High, so that reports stand behind the images in a list; ``place`` counts a revision's documents from 0."""
-    return FIRST_SERIES_NUMBER + SERIES_NUMBERS_PER_REVISION * (revision.number - 1) + place
+def series_number(revision: StudyRevision, kind: DocumentKind, place: int) -> int:
+    """High, so that reports stand behind the images in a list; ``place`` is 0 for the study's document of a kind, then 1, 2, ... by image."""
+    return FIRST_SERIES_NUMBER + SERIES_NUMBERS_PER_REVISION * (revision.number - 1) + FIRST_PLACE[kind] + place
 
 
 def local_time(moment: datetime, offset: str) -> datetime:

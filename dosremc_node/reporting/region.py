@@ -6,10 +6,8 @@ of another template in it, because viewers then open a blank page.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     DeviceObserverIdentifyingAttributes,
@@ -22,14 +20,14 @@ from highdicom.sr import (
     SourceImageForRegion,
     TrackingIdentifier,
 )
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
-from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, Point, StudyImage
+from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, StudyImage
 from dosremc_node.reporting import codes, wording
-from dosremc_node.reporting.document import Case, Draft, evidence_of, finish
+from dosremc_node.reporting.document import Case, Draft, closed_outline, evidence_of, finish
 from dosremc_node.reporting.identity import tracking_uid
+from dosremc_node.reporting.image_header import imager_pixel_spacing, patient_orientation
 from dosremc_node.reporting.patient import read_header
 
 
@@ -62,7 +60,7 @@ def _group(case: Case, image: StudyImage, score: ImageScore, number: int) -> Pla
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=tracking_uid(case.node_name, case.release.release_id, score.sop_instance_uid, number),
-            identifier=f"{score.laterality} {score.view} region {number + 1}",
+            identifier=wording.tracking_identifier(score, number),
         ),
         referenced_region=_region(image, finding),
         finding_type=codes.SELECTED_REGION,
@@ -74,13 +72,7 @@ def _group(case: Case, image: StudyImage, score: ImageScore, number: int) -> Pla
 
 def _region(image: StudyImage, finding: Finding) -> ImageRegion:
     source = SourceImageForRegion(image.header.sop_class_uid, image.header.sop_instance_uid)
-    return ImageRegion("POLYLINE", _closed(finding.outline), source)
-
-
-def _closed(outline: tuple[Point, ...]) -> NDArray[np.float32]:
-    """The outline as n x 2 (column, row); a polyline is a region only where its last point is its first (C.18.6.1.2)."""
-    points = outline if outline[0] == outline[-1] else (*outline, outline[0])
-    return np.asarray(points, dtype=np.float32)
+    return ImageRegion("POLYLINE", closed_outline(finding), source)
 
 
 def _probability(finding: Finding) -> Measurement:
@@ -90,12 +82,12 @@ def _probability(finding: Finding) -> Measurement:
 
 
 def _algorithm(case: Case) -> AlgorithmIdentification:
-    """TID 4019; the parameters are what a release's domains differ in, and what the result may be used for."""
-    release, plan = case.release, case.revision.plan
+    """TID 4019."""
+    release = case.release
     return AlgorithmIdentification(
         name=wording.plain(release.algorithm_name),
         version=release.release_id,
-        parameters=[f"bank {plan.bank}", f"filters sha256 {release.filters_sha256}", wording.intended_use(release)],
+        parameters=wording.algorithm_parameters(case.bank, release),
         family=codes.ARTIFICIAL_INTELLIGENCE,
         manufacturer=wording.plain(release.manufacturer),
     )
@@ -111,21 +103,7 @@ def _library_entry(image: StudyImage, path: Path) -> Dataset:
     is entered as one of another modality, for which they are not asked.
     """
     header = read_header(path, "PatientOrientation", "ImagerPixelSpacing")
-    orientation, spacing = _orientation(header), _spacing(header)
+    orientation, spacing = patient_orientation(header), imager_pixel_spacing(header)
     if orientation is None or spacing is None:
         return evidence_of(image, Modality="OT")
     return evidence_of(image, Modality="MG", PatientOrientation=list(orientation), ImagerPixelSpacing=list(spacing))
-
-
-def _orientation(header: Dataset) -> tuple[str, str] | None:
-    values = [wording.plain(str(value)) for value in np.atleast_1d(header.get("PatientOrientation") or [])]
-    return (values[0], values[1]) if len(values) == 2 and all(values) else None
-
-
-def _spacing(header: Dataset) -> tuple[float, float] | None:
-    """Row and column spacing in mm, or None where the header has no two positive numbers."""
-    try:
-        values = [float(value) for value in np.atleast_1d(header.get("ImagerPixelSpacing") or [])]
-    except (TypeError, ValueError):
-        return None
-    return (values[0], values[1]) if len(values) == 2 and all(math.isfinite(value) and value > 0 for value in values) else None

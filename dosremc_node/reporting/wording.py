@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from dosremc_node.records import Assessment, ImageScore, NotAssessedReason, OperatingPoint, Plan, Release, StudyImage
+from dosremc_node.records import Assessment, BankId, ImageScore, NotAssessedReason, OperatingPoint, Plan, Release, StudyImage
 
 RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a physician."
+ANY_KIND: Final = "Each mark is a region that drove the score, whatever it shows: densities are not told from calcifications."
 NOT_NEGATIVE: Final = "No score is given: do not read this as negative."
 
 
@@ -31,9 +32,18 @@ def short_percent(probability: float) -> str:
 
 def summary_description(assessment: Assessment) -> str:
     """What the series list says of the summary: ``AI POSITIVE 73 %``, ``AI NEGATIVE 2 %`` or ``AI NOT ASSESSED``."""
+    return f"AI {_short_result(assessment)}"
+
+
+def cad_description(assessment: Assessment) -> str:
+    """What the series list says of the CAD report: ``AI CAD POSITIVE 73 %``."""
+    return f"AI CAD {_short_result(assessment)}"
+
+
+def _short_result(assessment: Assessment) -> str:
     if not assessment.shown or assessment.exam_probability is None:
-        return "AI NOT ASSESSED"
-    return f"AI {'POSITIVE' if assessment.positive else 'NEGATIVE'} {short_percent(assessment.exam_probability)}"
+        return "NOT ASSESSED"
+    return f"{'POSITIVE' if assessment.positive else 'NEGATIVE'} {short_percent(assessment.exam_probability)}"
 
 
 def region_description(score: ImageScore) -> str:
@@ -43,19 +53,38 @@ def region_description(score: ImageScore) -> str:
 
 def impression(assessment: Assessment, plan: Plan) -> str:
     """The result in full sentences, which stand for themselves where a reader sees nothing else of the report."""
-    if not assessment.shown or assessment.exam_probability is None:
-        reason = assessment.not_assessed or NotAssessedReason.NO_IMAGES
-        return f"AI RESULT: NOT ASSESSED. {reason} {NOT_NEGATIVE}"
-    sentences = [
+    probability = assessment.exam_probability
+    if not assessment.shown or probability is None:
+        return _no_result(assessment)
+    return _joined(*_result(assessment, probability, plan), _marked(assessment), _nearest(plan), _left_out(assessment))
+
+
+def cad_impression(assessment: Assessment, plan: Plan) -> str:
+    """The same for a document that holds the marks itself, and has no other place to list what was not assessed."""
+    lines = [line for _, line in not_assessed_lines(plan.images, assessment)]
+    left_out = f"Not assessed: {'; '.join(lines)}" if lines else ""
+    probability = assessment.exam_probability
+    if not assessment.shown or probability is None:
+        return _joined(_no_result(assessment), left_out)
+    marks = ANY_KIND if any(score.positive and score.findings for score in assessment.images) else "No region is marked."
+    return _joined(*_result(assessment, probability, plan), marks, _nearest(plan), left_out)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _no_result(assessment: Assessment) -> str:
+    return f"AI RESULT: NOT ASSESSED. {assessment.not_assessed or NotAssessedReason.NO_IMAGES} {NOT_NEGATIVE}"
+
+
+def _result(assessment: Assessment, probability: float, plan: Plan) -> list[str]:
+    return [
         f"AI RESULT: {'POSITIVE' if assessment.positive else 'NEGATIVE'}.",
-        f"The probability of cancer for the exam is {percent(assessment.exam_probability)}{_against(plan)}.",
+        f"The probability of cancer for the exam is {percent(probability)}{_against(plan)}.",
         _highest(assessment.images),
         _positive_views_of_a_negative_exam(assessment),
-        _marked(assessment),
-        _nearest(plan),
-        _left_out(assessment),
     ]
-    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _against(plan: Plan) -> str:
@@ -111,6 +140,16 @@ def domain(plan: Plan) -> str:
 
 def intended_use(release: Release) -> str:
     return plain(f"{RESEARCH_USE} {release.statement}")
+
+
+def algorithm_parameters(bank: BankId | None, release: Release) -> list[str]:
+    """What a release's domains differ in, and what the result may be used for."""
+    return [*([f"bank {bank}"] if bank else []), f"filters sha256 {release.filters_sha256}", intended_use(release)]
+
+
+def tracking_identifier(score: ImageScore, finding: int) -> str:
+    """``L CC region 1``."""
+    return f"{score.laterality} {score.view} region {finding + 1}"
 
 
 def not_assessed_lines(images: tuple[StudyImage, ...], assessment: Assessment) -> list[tuple[StudyImage, str]]:

