@@ -156,7 +156,9 @@ class Journey(Workflows):
         with ExitStack() as open_files:
             headers = {image.header.sop_instance_uid: open_files.enter_context(self._local(image)) for image in revision.plan.images}
             predecessors = revisions.predecessor_documents(node.ledger, revision)
-            documents = reporting.render(revision, assessment, release, node.settings.node.name, headers, predecessors=predecessors)
+            documents = reporting.render(
+                revision, assessment, release, node.settings.node.name, headers, kinds=node.settings.documents, predecessors=predecessors
+            )
         kept = [(document, node.store.put(ArtifactKind.DOCUMENT, document.content)) for document in documents]
         destinations = [(each.name, each.documents) for each in node.settings.destinations]
         revisions.keep_documents(node.ledger, Hold(revision.study_id, number, epoch), kept, destinations)
