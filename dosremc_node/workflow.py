@@ -48,14 +48,19 @@ from dosremc_node.records import (
     DeliveryOutcome,
     DeliveryResult,
     DocumentFile,
+    ImageScore,
     NetworkInput,
     NotAssessedReason,
+    Picture,
     ReceivedObject,
     Release,
     StudyId,
     StudyImage,
     StudyRevision,
 )
+
+PICTURE_HEIGHT = 1280
+"""About how many rows of the breast a picture is drawn from."""
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +162,14 @@ class Journey(Workflows):
             headers = {image.header.sop_instance_uid: open_files.enter_context(self._local(image)) for image in revision.plan.images}
             predecessors = revisions.predecessor_documents(node.ledger, revision)
             documents = reporting.render(
-                revision, assessment, release, node.settings.node.name, headers, kinds=node.settings.documents, predecessors=predecessors
+                revision,
+                assessment,
+                release,
+                node.settings.node.name,
+                headers,
+                kinds=node.settings.documents,
+                predecessors=predecessors,
+                pictures=partial(self._picture, revision, release),
             )
         kept = [(document, node.store.put(ArtifactKind.DOCUMENT, document.content)) for document in documents]
         destinations = [(each.name, each.documents) for each in node.settings.destinations]
@@ -205,6 +217,16 @@ class Journey(Workflows):
         output = self.scores.score(self.node.shelf.load(revision.plan.release_id), bank, network_input)
         saliency_key = self.node.store.put(ArtifactKind.SALIENCY, inference.encode_saliency(output.saliency))
         return ScoredImage(network_input, output, saliency_key)
+
+    def _picture(self, revision: StudyRevision, release: Release, score: ImageScore) -> Picture:
+        """The image as the network saw it, in more pixels; of the same shape, so that the saliency map fits it."""
+        image = next(each for each in revision.to_score if each.header.sop_instance_uid == score.sop_instance_uid)
+        seen = release.preprocessing
+        larger = max(1, round(PICTURE_HEIGHT / seen.height))
+        spec = replace(seen, height=larger * seen.height, width=larger * seen.width)
+        with self._local(image) as path:
+            prepared = self.workers.prepare(path, spec, score.laterality)
+        return Picture(prepared, inference.decode_saliency(self.node.store.read(score.saliency_key)))
 
     def _local(self, image: StudyImage) -> AbstractContextManager[Path]:
         return self.node.store.local(content_key(ArtifactKind.IMAGE, image.sha256))

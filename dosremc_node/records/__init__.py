@@ -33,7 +33,7 @@ from dosremc_node.records.images import (
 from dosremc_node.records.models import BankId, Domain, OperatingPoint, PreprocessingSpec, Release
 from dosremc_node.records.outcomes import LabelState
 from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevision, UnknownScannerPolicy
-from dosremc_node.records.tensors import BatchNormMoments, InputGeometry, LayerMoments, NetworkInput, NetworkOutput, Point
+from dosremc_node.records.tensors import BatchNormMoments, InputGeometry, LayerMoments, NetworkInput, NetworkOutput, Picture, Point
 
 __all__ = [
     "DEFAULT_DOCUMENTS",
@@ -61,6 +61,7 @@ __all__ = [
     "NotAssessedReason",
     "OperatingPoint",
     "PatientAndStudy",
+    "Picture",
     "Plan",
     "Point",
     "PredecessorDocument",

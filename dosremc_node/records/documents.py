@@ -13,6 +13,7 @@ class DocumentKind(StrEnum):
     SUMMARY = "summary"
     REGION = "region"
     CAD = "cad"
+    CAPTURE = "capture"
 
 
 DEFAULT_DOCUMENTS: Final = (DocumentKind.SUMMARY, DocumentKind.REGION)

@@ -57,6 +57,16 @@ class NetworkOutput:
     saliency: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What a capture is drawn from: an image prepared as for the network, but larger, and the saliency map of the same field,
+    float32 in 0..1, of any size.
+    """
+
+    image: NetworkInput
+    saliency: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class LayerMoments:
     """What goes into one batch norm, by channel: mean and variance of ``count`` values each."""

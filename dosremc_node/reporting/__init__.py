@@ -22,7 +22,8 @@ from dosremc_node.records import (
     StudyRevision,
 )
 from dosremc_node.reporting.cad import cad_report
-from dosremc_node.reporting.document import Case
+from dosremc_node.reporting.capture import capture
+from dosremc_node.reporting.document import Case, Pictures
 from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
 from dosremc_node.reporting.region import region_report
@@ -42,15 +43,17 @@ def render(
     *,
     kinds: Collection[DocumentKind] = DEFAULT_DOCUMENTS,
     predecessors: Sequence[PredecessorDocument] = (),
+    pictures: Pictures | None = None,
 ) -> tuple[Document, ...]:
     """A revision's documents of the ``kinds`` that are asked for, in the order of `DocumentKind`.
 
     Summary and CAD report are of the whole study, the others of each positive image where scores may be shown.
     ``headers`` leads from SOP Instance UID to a local copy of the received image. ``predecessors`` are the documents of the
-    revision that this one supersedes; each new document names them all. Raises `KeyError` where an image has no path.
+    revision that this one supersedes; each new document names them all. ``pictures`` are what captures are drawn from. Raises `KeyError`
+    where an image has no path, and `ValueError` where captures are asked for without pictures.
     """
     first = revision.plan.images[0].header.sop_instance_uid
-    case = Case(revision, assessment, release, node_name, read_identity(headers[first]), headers, predecessors)
+    case = Case(revision, assessment, release, node_name, read_identity(headers[first]), headers, predecessors, pictures)
     return tuple(document for kind in DocumentKind if kind in kinds for document in _MAKERS[kind](case))
 
 
@@ -62,4 +65,5 @@ _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
     DocumentKind.SUMMARY: lambda case: [summary_report(case)],
     DocumentKind.REGION: _of_each_image(region_report),
     DocumentKind.CAD: lambda case: [cad_report(case)],
+    DocumentKind.CAPTURE: _of_each_image(capture),
 }

@@ -53,6 +53,7 @@ PROBABILITY_OF_CANCER: Final = Code("111047", "DCM", "Probability of cancer")
 PERCENT: Final = Code("%", "UCUM", "Percent")
 IMAGE: Final = _private("IMAGE", "Image")
 SOURCE_IMAGE: Final = Code("121324", "DCM", "Source image")
+SOURCE_OF_PROCESSING: Final = Code("121322", "DCM", "Source image for image processing operation")
 SUPERSEDES: Final = _private("SUPERSEDES", "Supersedes")
 INTENDED_USE: Final = _private("INTENDEDUSE", "Intended use")
 

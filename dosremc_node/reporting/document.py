@@ -1,11 +1,11 @@
-"""What all our structured reports have in common: from a content tree to the bytes of a DICOM file.
+"""What all our documents have in common: from what is in them to the bytes of a DICOM file.
 
 A new kind of document is a new file beside `summary` and `region` that makes a `Draft`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Final, Protocol
 import numpy as np
 import pydicom.config
 from highdicom import ContributingEquipment
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.coding import Code
 from pydicom.uid import UID, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from dosremc_node.records import (
@@ -25,6 +27,7 @@ from dosremc_node.records import (
     DocumentKind,
     Finding,
     ImageScore,
+    Picture,
     PredecessorDocument,
     Release,
     StudyImage,
@@ -41,6 +44,10 @@ IMPLEMENTATION_CLASS_UID: Final = UID("2.25.247392601470185296031562785423091746
 IMPLEMENTATION_VERSION_NAME: Final = "DOSREMC_NODE"
 
 
+Pictures = Callable[[ImageScore], Picture]
+"""What the capture of an image is drawn from. It is asked for positive images only, because it may take a second or two."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """Everything a document is made from. ``identity`` is the header that patient and study modules are copied from."""
@@ -52,6 +59,18 @@ class Case:
     identity: Dataset
     headers: Mapping[str, Path]
     predecessors: Sequence[PredecessorDocument]
+    pictures: Pictures | None
+
+    def picture_of(self, score: ImageScore) -> Picture:
+        """What the capture of an image is drawn from; raises `ValueError` where nobody handed in any pictures."""
+        if self.pictures is None:
+            raise ValueError("a capture cannot be drawn without pictures")
+        return self.pictures(score)
+
+    def reference_to(self, score: ImageScore) -> Dataset:
+        """The image of a score as an item of a sequence of references."""
+        image = next(image for image in self.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)
+        return _reference(image.header)
 
     @property
     def bank(self) -> BankId | None:
@@ -66,7 +85,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """What a kind of document adds: its content tree, its name in the series list and its place among those of its kind.
+    """What a kind of document adds: its content, its name in the series list and its place among those of its kind.
 
     ``image_uid`` is the image that the document is about, empty where it is about the whole study.
     """
@@ -77,6 +96,7 @@ class Draft:
     place: int
     image_uid: str = ""
     sop_class_uid: str = SR_CLASS_UID
+    modality: str = "SR"
 
 
 def evidence_of(image: StudyImage, **further: object) -> Dataset:
@@ -102,8 +122,15 @@ def closed_outline(finding: Finding) -> NDArray[np.float32]:
     return np.asarray(points, dtype=np.float32)
 
 
+def coded(code: Code) -> Dataset:
+    """A code as an item of a sequence."""
+    return CodedConcept.from_code(code)
+
+
 def finish(case: Case, draft: Draft) -> Document:
-    """The whole document (PS3.3 A.35.3); every image of the revision is evidence, whether it was assessed or not (promise 10)."""
+    """The whole document: what its kind adds, and the modules that all have. Of a structured report (PS3.3 A.35) every image of the
+    revision is evidence, whether it was assessed or not (promise 10).
+    """
     name = (case.node_name, case.revision, draft.kind, draft.sop_class_uid, draft.image_uid)
     moment = local_time(case.revision.opened_at, timezone_offset(case.identity))
     report = Dataset()
@@ -111,14 +138,15 @@ def finish(case: Case, draft: Draft) -> Document:
         report[element.tag] = element
     report.SOPClassUID, report.SOPInstanceUID = draft.sop_class_uid, document_uid(*name)
     report.StudyInstanceUID, report.SeriesInstanceUID = case.revision.who.study_instance_uid, series_uid(*name)
-    report.Modality = "SR"
+    report.Modality = draft.modality
     report.SeriesNumber, report.InstanceNumber = series_number(case.revision, draft.kind, draft.place), 1
     report.SeriesDescription = draft.description
     report.InstanceCreationDate = report.SeriesDate = report.ContentDate = moment.strftime("%Y%m%d")
     report.InstanceCreationTime = report.SeriesTime = report.ContentTime = moment.strftime("%H%M%S.%f")
     report.TimezoneOffsetFromUTC = moment.strftime("%z")
     _add_equipment(report, case, moment.strftime("%Y%m%d%H%M%S.%f%z"))
-    _add_state(report, case)
+    if draft.modality == "SR":
+        _add_state(report, case)
     copy_modules(case.identity, report)
     return Document(
         kind=draft.kind,
@@ -161,10 +189,14 @@ def _references(instances: Iterable[tuple[str, str, _Instance]]) -> list[Dataset
     """Instances, each with its study's and series' UID, as a Hierarchical SOP Instance Reference (PS3.3 table C.17-3)."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for study, series, instance in instances:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class_uid, instance.sop_instance_uid
-        studies.setdefault(study, {}).setdefault(series, []).append(item)
+        studies.setdefault(study, {}).setdefault(series, []).append(_reference(instance))
     return [_study_reference(study_uid, series) for study_uid, series in studies.items()]
+
+
+def _reference(instance: _Instance) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class_uid, instance.sop_instance_uid
+    return item
 
 
 def _study_reference(study_uid: str, series: Mapping[str, list[Dataset]]) -> Dataset:

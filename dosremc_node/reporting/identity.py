@@ -15,6 +15,7 @@ FIRST_PLACE: Final = {
     DocumentKind.SUMMARY: 0,
     DocumentKind.REGION: 0,
     DocumentKind.CAD: 25,
+    DocumentKind.CAPTURE: 25,
 }
 """Where each kind's series begin, so that a document's number does not hang on which other kinds are asked for."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from dosremc_node.records import Assessment, BankId, ImageScore, NotAssessedReason, OperatingPoint, Plan, Release, StudyImage
+from dosremc_node.records import Assessment, BankId, ImageScore, NotAssessedReason, OperatingPoint, Plan, Release, StudyImage, StudyRevision
 
 RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a physician."
 ANY_KIND: Final = "Each mark is a region that drove the score, whatever it shows: densities are not told from calcifications."
@@ -49,6 +49,20 @@ def _short_result(assessment: Assessment) -> str:
 def region_description(score: ImageScore) -> str:
     """What the series list says of a region report: ``AI L CC 73 %``."""
     return f"AI {score.laterality} {score.view} {short_percent(score.probability)}"
+
+
+def capture_description(score: ImageScore) -> str:
+    """What the series list says of a capture: ``AI view L CC 73 %``."""
+    return f"AI view {score.laterality} {score.view} {short_percent(score.probability)}"
+
+
+def derivation(score: ImageScore, revision: StudyRevision, release: Release) -> str:
+    """What was done to an image to make its capture, and which one is the latest."""
+    made = f"Reduced copy of the {score.laterality.word} {score.view} view with outlines, heat map and score burnt in."
+    said = f"{intended_use(release)} Release {release.release_id}, revision {revision.number}."
+    if revision.predecessor is not None:
+        said += f" Supersedes revision {revision.predecessor}."
+    return f"{made} {said}"[:1024]
 
 
 def impression(assessment: Assessment, plan: Plan) -> str:

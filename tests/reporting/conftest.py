@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -23,10 +24,13 @@ from dosremc_node.records import (
     ImageHeader,
     ImageNotAssessed,
     ImageScore,
+    InputGeometry,
     Laterality,
+    NetworkInput,
     NotAssessedReason,
     OperatingPoint,
     PatientAndStudy,
+    Picture,
     Plan,
     PreprocessingSpec,
     Release,
@@ -56,7 +60,7 @@ class Exam:
     headers: dict[str, Path] = field(default_factory=dict)
 
     def render(self, **further: Any) -> tuple[Document, ...]:
-        return render(self.revision, self.assessment, self.release, "node-1", self.headers, **further)
+        return render(self.revision, self.assessment, self.release, "node-1", self.headers, **{"pictures": picture_of, **further})
 
     def plan(self, **changes: Any) -> None:
         self.revision = replace(self.revision, plan=replace(self.revision.plan, **changes))
@@ -65,6 +69,17 @@ class Exam:
         """Shadow: the scores stay in the assessment, and may not be shown."""
         self.assessment = replace(self.assessment, not_assessed=reason)
         self.plan(not_assessed=reason)
+
+
+def picture_of(score: ImageScore) -> Picture:
+    """A breast on the right side of the image, turned over for the network, most salient in the middle of `OUTLINE`."""
+    geometry = InputGeometry(-2.0, 0.0, 1024.0, 0.0, 2.0, 0.0)
+    row, column = np.mgrid[0:665, 0:512] + 0.5
+    breast = np.hypot(column / 500.0, (row - 332.0) / 320.0) < 1.0
+    pixels = np.where(breast, np.sin(row / 15.0) + np.cos(column / 23.0), 0.0).astype(np.float32)
+    x, y = geometry.to_network((280.0, 660.0))
+    saliency = np.exp(-np.hypot(column - x, row - y) / 60.0).astype(np.float32)
+    return Picture(NetworkInput(pixels, breast, geometry, rows=1330, columns=1024), saliency[::5, ::4])
 
 
 def image_uid(number: int) -> str:
