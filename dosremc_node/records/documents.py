@@ -14,6 +14,7 @@ class DocumentKind(StrEnum):
     REGION = "region"
     CAD = "cad"
     CAPTURE = "capture"
+    PRESENTATION_STATE = "presentation-state"
 
 
 DEFAULT_DOCUMENTS: Final = (DocumentKind.SUMMARY, DocumentKind.REGION)

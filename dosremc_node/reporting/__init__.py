@@ -1,6 +1,6 @@
 """Reporting: from what the model says of a study to the DICOM documents that a radiologist opens beside the images.
 
-Each kind of document is made in a file of its own; `render` decides which ones a revision gets. Patient and study are copied
+Each kind of document is made in a file of its own; destinations choose among the kinds. Patient and study are copied
 from the images byte by byte, UIDs follow from the revision, and the same input gives the same bytes (promise 4).
 """
 
@@ -26,6 +26,7 @@ from dosremc_node.reporting.capture import capture
 from dosremc_node.reporting.document import Case, Pictures
 from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
+from dosremc_node.reporting.presentation_state import presentation_state
 from dosremc_node.reporting.region import region_report
 from dosremc_node.reporting.summary import summary_report
 
@@ -66,4 +67,5 @@ _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
     DocumentKind.REGION: _of_each_image(region_report),
     DocumentKind.CAD: lambda case: [cad_report(case)],
     DocumentKind.CAPTURE: _of_each_image(capture),
+    DocumentKind.PRESENTATION_STATE: _of_each_image(presentation_state),
 }

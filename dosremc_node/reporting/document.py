@@ -69,8 +69,11 @@ class Case:
 
     def reference_to(self, score: ImageScore) -> Dataset:
         """The image of a score as an item of a sequence of references."""
-        image = next(image for image in self.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)
-        return _reference(image.header)
+        return _reference(self.image_of(score).header)
+
+    def image_of(self, score: ImageScore) -> StudyImage:
+        """The image that a score is of."""
+        return next(image for image in self.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)
 
     @property
     def bank(self) -> BankId | None:
@@ -141,8 +144,9 @@ def finish(case: Case, draft: Draft) -> Document:
     report.Modality = draft.modality
     report.SeriesNumber, report.InstanceNumber = series_number(case.revision, draft.kind, draft.place), 1
     report.SeriesDescription = draft.description
-    report.InstanceCreationDate = report.SeriesDate = report.ContentDate = moment.strftime("%Y%m%d")
-    report.InstanceCreationTime = report.SeriesTime = report.ContentTime = moment.strftime("%H%M%S.%f")
+    for made in ("InstanceCreation", "Series", "PresentationCreation" if draft.modality == "PR" else "Content"):
+        setattr(report, f"{made}Date", moment.strftime("%Y%m%d"))
+        setattr(report, f"{made}Time", moment.strftime("%H%M%S.%f"))
     report.TimezoneOffsetFromUTC = moment.strftime("%z")
     _add_equipment(report, case, moment.strftime("%Y%m%d%H%M%S.%f%z"))
     if draft.modality == "SR":

@@ -33,7 +33,7 @@ from dosremc_node.reporting.patient import read_header
 
 def region_report(case: Case, score: ImageScore, place: int) -> Document:
     """The report of one image that has findings; ``place`` counts from 1, the summary has 0."""
-    image = next(image for image in case.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)
+    image = case.image_of(score)
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(case)),
         procedure_reported=codes.MAMMOGRAPHY,

@@ -9,6 +9,7 @@ from dosremc_node.records import Assessment, BankId, ImageScore, NotAssessedReas
 
 RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a physician."
 ANY_KIND: Final = "Each mark is a region that drove the score, whatever it shows: densities are not told from calcifications."
+SHORT_RESEARCH_USE: Final = "AI for research use only: not for diagnosis"
 NOT_NEGATIVE: Final = "No score is given: do not read this as negative."
 
 
@@ -54,6 +55,11 @@ def region_description(score: ImageScore) -> str:
 def capture_description(score: ImageScore) -> str:
     """What the series list says of a capture: ``AI view L CC 73 %``."""
     return f"AI view {score.laterality} {score.view} {short_percent(score.probability)}"
+
+
+def presentation_description(score: ImageScore) -> str:
+    """What the series list says of a presentation state: ``AI marks L CC 73 %``."""
+    return f"AI marks {score.laterality} {score.view} {short_percent(score.probability)}"
 
 
 def derivation(score: ImageScore, revision: StudyRevision, release: Release) -> str:

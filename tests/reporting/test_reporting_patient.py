@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dosremc_node.records import DocumentKind
+
 COPIED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber", "StudyDescription")
 IMAGE = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.826.0.1.3680043.8.498.1000.1.1")
 
@@ -150,14 +152,17 @@ def test_the_region_image_may_belong_to_another_patient(make_exam: Callable[...,
 
 
 def test_broken_and_rare_files_can_be_reported(make_exam: Callable[..., Any], shared_data: Path) -> None:
-    """Whatever header an image has, its not-assessed report is rendered, without a warning that could quote it."""
+    """Whatever header an image has, every kind of document is rendered, without a warning that could quote it."""
     tried = 0
     for path in sorted((shared_data / "robust-dev").rglob("*"))[::4]:
         if not path.is_file() or b"DICM" not in path.read_bytes()[:132]:
             continue
-        exam = with_header(make_exam(("L CC",), (0.01,)), path)
-        (summary,) = exam.render()
-        pydicom.dcmread(BytesIO(summary.content))
+        exam = with_header(make_exam(("L CC",), (0.7,)), path)
+        documents = exam.render(kinds=tuple(DocumentKind))
+        assert [pydicom.dcmread(BytesIO(document.content)).SOPClassUID for document in documents] == [
+            each.sop_class_uid for each in documents
+        ]
+        assert [document.kind for document in documents] == list(DocumentKind)
         tried += 1
     assert tried > 10
 
