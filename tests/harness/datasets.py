@@ -193,7 +193,7 @@ EMBED_METADATA = (
 
 
 def write_embed(folder: Path) -> dict[str, SimulatedImage]:
-    """Exam 1: left cancer with a region, right negative. Exam 2: left recalled without pathology, right benign by biopsy; a C-view."""
+    """Exam 1: left cancer with a region, right negative. Exam 2: left recalled without pathology, right benign by biopsy; a C-view. Exam 3: a lymphoma."""
     images: dict[str, SimulatedImage] = {}
     metadata: list[dict[str, object]] = []
     for exam, malignant in (("1", Laterality.LEFT), ("2", None)):
@@ -208,10 +208,12 @@ def write_embed(folder: Path) -> dict[str, SimulatedImage]:
                 row |= {"num_roi": 1, "ROI_coords": f"(({top}, {left}, {bottom}, {right}),)"}
             metadata.append(row)
     metadata.append(metadata[0] | {"FinalImageType": "cview"})
+    metadata.append(metadata[0] | {"acc_anon": "e3", "empi_anon": "p3"})
     clinical = [
         {"acc_anon": "e1", "asses": "M", "side": "L", "bside": "L", "path_severity": "0.0"},
         {"acc_anon": "e1", "asses": "N", "side": "R"},
         {"acc_anon": "e2", "asses": "A", "side": "L"},
+        {"acc_anon": "e3", "asses": "N", "side": "B", "path_severity": "6"},
         {"acc_anon": "e2", "asses": "S", "side": "R", "bside": "R", "path_severity": "4"},
     ]
     write_table(folder / "tables" / "EMBED_OpenData_clinical.csv", EMBED_CLINICAL, clinical)
@@ -265,7 +267,7 @@ def write_cbis(folder: Path) -> dict[str, SimulatedImage]:
             write(folder / "CBIS-DDSM" / series / "1.2" / "1.3" / "1-1.dcm", image.content)
             box = lesion_box(image) if image.lesion else (20, 20, 30, 30)
             # The crop first, as in many of the published folders.
-            write(folder / "CBIS-DDSM" / f"{series}_1" / "1.4" / "1.5" / "1-1.dcm", mask_of(image.content, (0, 0, 9, 9), (12, 12)))
+            write(folder / "CBIS-DDSM" / f"{series}_1" / "1.4" / "1.5" / "1-1.dcm", mask_of(image.content, (0, 0, 60, 60), (60, 60)))
             write(folder / "CBIS-DDSM" / f"{series}_1" / "1.4" / "1.5" / "1-2.dcm", mask_of(image.content, box))
             tables[kind].append(cbis_row(kind, patient, side, view, pathology))
     for kind, rows in tables.items():

@@ -105,6 +105,17 @@ def test_a_stripped_header_is_believed_to_be_what_the_table_says(tmp_path: Path)
     assert (len(loaded.rows), loaded.excluded) == (len(rows), ())
 
 
+def test_a_side_that_is_corrected_in_the_index_is_another_input(tmp_path: Path) -> None:
+    """Nothing that was kept for the wrong side of a stripped image is given for the right one, whose outer side is up."""
+    stripped = datasets.changed(datasets.picture("A", 1, Laterality.LEFT, View.CC).content, ImageLaterality=None)
+    path = datasets.write(tmp_path / "image.dcm", stripped)
+    left, right = (load_images([row(path, side)], SPEC, tmp_path / "cache").examples.pixels for side in Laterality)
+    served = [prepare(path, SPEC, side).pixels.astype(np.float16) for side in Laterality]
+    np.testing.assert_array_equal(left[0], served[0])
+    np.testing.assert_array_equal(right[0], served[1])
+    assert not np.array_equal(left, right)
+
+
 def test_a_lesion_outside_the_breast_is_no_lesion(tmp_path: Path) -> None:
     """A box that the crop leaves out has no place on the network's input."""
     path = datasets.write(tmp_path / "image.dcm", datasets.picture("A", 1, Laterality.LEFT, View.CC).content)

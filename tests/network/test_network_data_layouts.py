@@ -88,7 +88,7 @@ def test_embed(tmp_path: Path) -> None:
     images = datasets.write_embed(tmp_path)
     index = built("embed", tmp_path)
     assert breasts(index) == {("e1", "L", True), ("e1", "R", False), ("e2", "R", False)}
-    assert reasons(index) == {"Recalled or not assessed, without pathology in this exam.": 2, "Synthetic image made from tomosynthesis.": 1}
+    assert reasons(index) == {"Recalled or not assessed, without pathology in this exam.": 2, "Synthetic image made from tomosynthesis.": 1, "A cancer of another organ.": 1}  # fmt: skip
     assert all(holds(row, images[f"1{row.laterality}{row.view}"]) for row in index.rows if row.malignant)
     assert index.domains == ("hologic",)
 

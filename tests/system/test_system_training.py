@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(folder: Path, releases: str, *more: str) -> list[str]:
-    arguments = ("--domain", "simulated-a", "--epochs", 6, "--releases", releases, *SIZE, *more)
+    arguments = ("--domain", "simulated-a", "--epochs", 4, "--releases", releases, *SIZE, *more)
     return command("train", "release", "first", "--index", "index.csv", *arguments)
 
 

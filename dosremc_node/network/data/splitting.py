@@ -34,26 +34,20 @@ def assign_splits(index: Index, seed: int, shares: Shares = SHARES) -> Index:
 
 
 def _chosen(rows: Sequence[IndexRow], seed: int, shares: Shares) -> dict[str, Split]:
-    """A split for each patient of ``rows``."""
+    """A split for each patient of ``rows``: stratum after stratum, each woman goes to the split that lacks most."""
     random = np.random.default_rng(seed)
-    everywhere: Counter[Split] = Counter()
+    given: Counter[Split] = Counter()
     chosen: dict[str, Split] = {}
-    for _, patients in sorted(_strata(rows).items()):
-        here: Counter[Split] = Counter()
+    for patients in _strata(rows):
         for place in random.permutation(len(patients)):
-            split = max(shares, key=lambda split: _deficit(split, here, shares) + _deficit(split, everywhere, shares))
-            chosen[patients[place]] = split
-            here[split] += 1
-            everywhere[split] += 1
+            lacks = {split: share / sum(shares.values()) * (len(chosen) + 1) - given[split] for split, share in shares.items()}
+            chosen[patients[place]] = split = max(lacks, key=lambda each: lacks[each])
+            given[split] += 1
     return chosen
 
 
-def _deficit(split: Split, given: Counter[Split], shares: Shares) -> float:
-    """How many patients the split lacks once the next one has been given."""
-    return shares[split] / sum(shares.values()) * (given.total() + 1) - given[split]
-
-
-def _strata(rows: Sequence[IndexRow]) -> dict[_Stratum, list[str]]:
+def _strata(rows: Sequence[IndexRow]) -> list[list[str]]:
+    """The patients of each domain and label, in an order that does not depend on that of the rows."""
     of_patient: dict[str, _Stratum] = {}
     for row in sorted(rows, key=lambda row: (row.domain, row.malignant)):
         domain, malignant = of_patient.get(row.patient, (row.domain, False))
@@ -61,4 +55,4 @@ def _strata(rows: Sequence[IndexRow]) -> dict[_Stratum, list[str]]:
     strata = defaultdict(list)
     for patient, stratum in sorted(of_patient.items()):
         strata[stratum].append(patient)
-    return strata
+    return list(strata.values())
