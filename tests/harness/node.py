@@ -17,7 +17,7 @@ from typing import Any
 from dosremc_node.configuration import load
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.overview import assessments_of, find_study
-from dosremc_node.records import Assessment, StudyId
+from dosremc_node.records import DEFAULT_DOCUMENTS, Assessment, StudyId
 from dosremc_node.settings import Settings
 from dosremc_node.simulation import Sent, SimulatedExam, send
 from dosremc_node.simulation.pacs import Pacs, free_port
@@ -36,11 +36,11 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
 class RunningNode:
     """A node that is started, killed and asked from the command line only."""
 
-    def __init__(self, folder: Path, pacs: Sequence[Pacs], *options: str) -> None:
+    def __init__(self, folder: Path, pacs: Sequence[Pacs], *options: str, documents: Sequence[str] = DEFAULT_DOCUMENTS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.log = folder, folder / "node.log"
         destinations = ", ".join(
-            f'{{name = "pacs{place or ""}", ae_title = "{each.ae_title}", host = "{each.host}", port = {each.port}, purpose = "test", retry_seconds = 0.5, retry_seconds_at_most = 1.0}}'
+            f'{{name = "pacs{place or ""}", ae_title = "{each.ae_title}", host = "{each.host}", port = {each.port}, purpose = "test", documents = {json.dumps(documents)}, retry_seconds = 0.5, retry_seconds_at_most = 1.0}}'
             for place, each in enumerate(pacs)
         )
         self.options = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness.node import RunningNode
 
-from dosremc_node.records import Laterality
+from dosremc_node.records import DEFAULT_DOCUMENTS, Laterality
 from dosremc_node.simulation import VENDORS, Order, SimulatedExam, simulate_exam
 from dosremc_node.simulation.pacs import Pacs
 
@@ -19,8 +19,8 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
     """Starts nodes that send to the given PACS; ends them with the test."""
     started: list[RunningNode] = []
 
-    def start(*pacs: Pacs, options: Sequence[str] = (), name: str = "node") -> RunningNode:
-        node = RunningNode(tmp_path / name, pacs, *options)
+    def start(*pacs: Pacs, options: Sequence[str] = (), name: str = "node", documents: Sequence[str] = DEFAULT_DOCUMENTS) -> RunningNode:
+        node = RunningNode(tmp_path / name, pacs, *options, documents=documents)
         started.append(node)
         node.start()
         return node

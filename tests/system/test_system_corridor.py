@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +14,14 @@ import numpy as np
 import pytest
 from harness.node import RunningNode, files, send_to, wait_until
 from pydicom import Dataset, dcmread
-from pydicom.uid import ComprehensiveSRStorage
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+)
 
-from dosremc_node.records import Laterality, NotAssessedReason
+from dosremc_node.records import DocumentKind, Laterality, NotAssessedReason
 from dosremc_node.simulation import SimulatedExam, film_exam_as_is, send
 from dosremc_node.simulation.pacs import Orthanc, Pacs
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
@@ -90,6 +96,40 @@ def test_a_study_that_dcmsend_sends_comes_back_as_reports_on_orthanc(
     assert len(regions) == sum(1 for image in assessment.images if image.positive)
     for region in regions:
         assert_on_the_breast(region, images)
+
+
+def test_a_destination_that_asks_for_every_kind_of_document_gets_them(orthanc: Orthanc, start_node: StartNode, exam_of: ExamOf) -> None:
+    """Orthanc has one of each for the study or for each positive image, and all of them mark the same regions."""
+    node, exam = start_node(orthanc, documents=tuple(DocumentKind)), exam_of("B", 3, Laterality.LEFT)
+    send_to(node, [image.content for image in exam.images])
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+
+    documents = [dcmread(BytesIO(orthanc.fetch(instance))) for instance in orthanc.instances()]
+    positive = [image for image in node.assessment(node.study_of(exam.study_instance_uid)).images if image.positive]
+    assert positive
+    found = Counter(str(document.SOPClassUID) for document in documents)
+    assert found == {
+        ComprehensiveSRStorage: 1 + len(positive),
+        MammographyCADSRStorage: 1,
+        SecondaryCaptureImageStorage: len(positive),
+        GrayscaleSoftcopyPresentationStateStorage: len(positive),
+    }
+    marks = {
+        kind: outlines([each for each in documents if each.SOPClassUID == kind]) for kind in found if kind != SecondaryCaptureImageStorage
+    }
+    (expected,) = {tuple(sorted(each)) for each in marks.values()}
+    assert len(expected) == sum(len(image.findings) for image in positive)
+    for picture in (each for each in documents if each.SOPClassUID == SecondaryCaptureImageStorage):
+        assert picture.pixel_array.std() > 10
+
+
+def outlines(documents: list[Dataset]) -> list[tuple[float, ...]]:
+    """Every outline that reports or presentation states draw, as its coordinates."""
+    items = [item for document in documents for item in all_items(document)]
+    graphics = [
+        graphic for each in documents for layer in each.get("GraphicAnnotationSequence", []) for graphic in layer.GraphicObjectSequence
+    ]
+    return [tuple(each.GraphicData) for each in (*items, *graphics) if each.get("GraphicType") == "POLYLINE"]
 
 
 def assert_on_the_breast(region: Dataset, images: dict[str, Dataset]) -> None:
