@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dosremc_node.imaging import prepare
 from dosremc_node.records import Laterality, NetworkInput, PreprocessingSpec, View
-from dosremc_node.simulation import VENDORS, Order, SimulatedImage, simulate_view
+from dosremc_node.simulation import POPULATION, VENDORS, Order, Population, SimulatedImage, simulate_view
 
 VIEWS = (View.CC, View.MLO)
 COARSE_PITCH_MM = 0.5
@@ -56,6 +56,7 @@ class Breast:
     vendor: str
     binning: float | None
     """None: as coarse as training images are."""
+    population: Population = POPULATION
 
     @property
     def malignant(self) -> bool:
@@ -110,7 +111,7 @@ def _both_views(breast: Breast, spec: PreprocessingSpec) -> list[tuple[NetworkIn
     cv2.setNumThreads(1)
     vendor = VENDORS[breast.vendor]
     malignant = breast.laterality if breast.malignant else None
-    order = Order(breast.seed, vendor, malignant, breast.binning or COARSE_PITCH_MM / vendor.pitch_mm)
+    order = Order(breast.seed, vendor, malignant, breast.binning or COARSE_PITCH_MM / vendor.pitch_mm, breast.population)
     return [_seen(simulate_view(order, breast.laterality, view), spec) for view in VIEWS]
 
 

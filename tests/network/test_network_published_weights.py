@@ -90,7 +90,9 @@ class Harmful:
         return (Path.touch, (self.trace,))
 
 
-@pytest.mark.parametrize("how", [torch.save, lambda state, path: path.write_bytes(pickle.dumps(state, protocol=2))], ids=["torch", "pickle"])
+@pytest.mark.parametrize(
+    "how", [torch.save, lambda state, path: path.write_bytes(pickle.dumps(state, protocol=2))], ids=["torch", "pickle"]
+)
 def test_nothing_of_a_file_is_executed(network: GMIC, tmp_path: Path, how: Callable[[object, Path], object]) -> None:
     """A file that would run code when it is unpickled is refused, and nothing has run."""
     how({"ds_net.first_conv.weight": Harmful(tmp_path / "ran")}, tmp_path / "weights.p")

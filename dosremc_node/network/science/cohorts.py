@@ -20,7 +20,7 @@ from dosremc_node.network.examples import Breast, Examples, simulate_here
 from dosremc_node.network.science.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.science.presets import Preset
 from dosremc_node.records import PreprocessingSpec
-from dosremc_node.simulation import VENDORS, simulation_sha256
+from dosremc_node.simulation import POPULATION, VENDORS, Population, simulation_sha256
 
 SCREENING_PREVALENCE = 0.005
 CHUNK_BREASTS = 50
@@ -70,7 +70,12 @@ class Cohort:
         return 1_000_000_000 + place * SEEDS_A_SPLIT
 
     def _breast(self, seed: int) -> Breast:
-        return Breast(seed, self.vendor, binning=None)
+        return Breast(seed, self.vendor, binning=None, population=population(self.preset))
+
+
+def population(preset: Preset) -> Population:
+    """The simulation's, with lesions as conspicuous as the preset has them."""
+    return replace(POPULATION, conspicuity=preset.conspicuity)
 
 
 def malignant_in_screening(breasts: int) -> int:

@@ -31,6 +31,7 @@ class Preset:
     height: int
     width: int
     network: ResNetConfiguration
+    conspicuity: tuple[float, float]
     training_breasts: int
     screening_breasts: int
     validation_breasts: int
@@ -54,19 +55,19 @@ class Preset:
 
 STANDARD = Preset(
     name="standard", purpose="about an hour on two cores", vendors=3, seeds=5, height=192, width=96, network=SMALL_RESNET,
-    training_breasts=300, screening_breasts=500, validation_breasts=100, test_breasts=150,
+    conspicuity=(1.3, 2.6), training_breasts=300, screening_breasts=500, validation_breasts=100, test_breasts=150,
     source_epochs=32, adaptation_steps=64, few=100, many=500, statistics=(50, 200, 1000), resamples=1000,
 )  # fmt: skip
 
 QUICK = Preset(
     name="quick", purpose="minutes, to see that everything runs; its figures mean nothing", vendors=3, seeds=2, height=160, width=80,
-    network=SMALL_RESNET, training_breasts=12, screening_breasts=20, validation_breasts=8, test_breasts=8,
+    network=SMALL_RESNET, conspicuity=(1.3, 2.6), training_breasts=12, screening_breasts=20, validation_breasts=8, test_breasts=8,
     source_epochs=1, adaptation_steps=2, few=16, many=24, statistics=(16, 24, 40), resamples=50,
 )  # fmt: skip
 
 LARGE = Preset(
     name="large", purpose="some hours on a machine with a GPU and sixteen cores", vendors=99, seeds=10, height=256, width=128,
-    network=LIGHT_RESNET22, training_breasts=1200, screening_breasts=1000, validation_breasts=200, test_breasts=400,
+    network=LIGHT_RESNET22, conspicuity=(0.8, 1.7), training_breasts=1200, screening_breasts=1000, validation_breasts=200, test_breasts=400,
     source_epochs=24, adaptation_steps=200, few=100, many=500, statistics=(50, 200, 1000), resamples=2000,
 )  # fmt: skip
 
