@@ -30,9 +30,12 @@ SPEC = replace(DEFAULT_SPEC, height=HEIGHT, width=WIDTH)
 
 
 def thin(configuration: ResNetConfiguration) -> ResNetConfiguration:
-    """The same network with a quarter of its features."""
-    stages = tuple(replace(stage, width=stage.width // 4) for stage in configuration.stages)
-    return replace(configuration, stem_width=configuration.stem_width // 4, stages=stages)
+    """The same network with a quarter of its features, but eight at least.
+
+    With four channels, torch 2.13 corrupts the heap in the backward pass of a 1 x 1 convolution of stride 2 in channels-last.
+    """
+    stages = tuple(replace(stage, width=max(8, stage.width // 4)) for stage in configuration.stages)
+    return replace(configuration, stem_width=max(8, configuration.stem_width // 4), stages=stages)
 
 
 class Strangers(nn.Module):
