@@ -14,13 +14,17 @@ THICKNESS_BY_DENSITY = ((0.05, 60.0), (0.15, 55.0), (0.34, 45.0), (0.60, 35.0))
 """Compressed thickness in mm by glandular share: the denser a breast, the thinner."""
 
 
+CONSPICUITY = (0.64, 1.36)
+"""The range of what multiplies a lesion's contrast: it sets how hard the task is, and was set before anything was trained on four vendors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Population:
     """What varies between women. ``conspicuity`` multiplies what a lesion adds to the attenuation: it sets how
     hard the task is. ``cluster_share`` of the malignant lesions are clusters; ``benign_share`` of all breasts hold an oval.
     """
 
-    conspicuity: tuple[float, float] = (0.8, 1.7)
+    conspicuity: tuple[float, float] = CONSPICUITY
     radius_mm: tuple[float, float] = (4.5, 9.5)
     cluster_share: float = 0.2
     benign_share: float = 0.35
