@@ -37,7 +37,7 @@ BatchOption = Annotated[int, typer.Option(min=2, help="Images in a batch.")]
 PatienceOption = Annotated[int, typer.Option(min=1, help="Ends after so many epochs without a better validation PR-AUC.")]
 SpecificityOption = Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of negative breasts that are spared.")]
 
-RELEASES, CACHE = Path("build/releases"), Path("var/training-inputs")
+RELEASES, CACHE, WORK = Path("build/releases"), Path("var/training-inputs"), Path("var/demonstration")
 
 
 def register(app: typer.Typer) -> None:
@@ -176,13 +176,14 @@ def make_demonstration(
     images_per_vendor: Annotated[int, typer.Option(min=100, help="Simulated training images of each vendor.")] = 2400,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 12,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same release.")] = 1,
+    work: Annotated[Path, typer.Option(help="Where what is finished is kept, so that an interrupted training goes on.")] = WORK,
 ) -> None:
     """Make the demonstration release anew from simulated mammograms. Example: dosremc-node train demonstration --out build/releases"""
     # Imported here because nothing else may need torch.
     from dosremc_node.network import Recipe, train_demonstration  # noqa: PLC0415
 
     with _heard() as heard:
-        release = train_demonstration(out, Recipe(images_per_vendor=images_per_vendor, epochs=epochs, seed=seed), heard)
+        release = train_demonstration(out, Recipe(images_per_vendor=images_per_vendor, epochs=epochs, seed=seed), heard, work)
     output.print(f"{release.release_id} with banks for {', '.join(sorted(release.banks))} in {out}")
 
 

@@ -1,4 +1,4 @@
-"""The demonstration release: filters learnt on simulated vendor A, and a bank for each of the three simulated vendors.
+"""The demonstration release: filters learnt on simulated vendor A, and a bank for each of the four simulated vendors.
 
 It shows that the program works. Its images are simulated: it has no clinical meaning, and says so.
 """
@@ -6,21 +6,24 @@ It shows that the program works. Its images are simulated: it has no clinical me
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from pydantic import JsonValue
 
+from dosremc_node.errors import FilmExamMissing
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.banks import Bank, bank_of, put_bank
 from dosremc_node.network.evaluation import per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
-from dosremc_node.network.examples import Breast, Examples, simulate_examples
+from dosremc_node.network.examples import Breast, Examples, prepared_examples, simulate_examples
 from dosremc_node.network.export import export_backbone
+from dosremc_node.network.localisation import on_the_lesion
 from dosremc_node.network.methods.fine_tuning import train_bank
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.resnet22 import SaliencyResNet
+from dosremc_node.network.science.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.scoring import logits
 from dosremc_node.network.source_training import train_filters
 from dosremc_node.network.statistics import adapt_statistics
@@ -28,7 +31,7 @@ from dosremc_node.network.training import Plan, Watch
 from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import ReleaseFacts, write_release
 from dosremc_node.settings import SHIPPED_RELEASE
-from dosremc_node.simulation import HALF_SIZE, SIMULATION_VERSION, VENDORS, simulation_sha256
+from dosremc_node.simulation import FILMS, HALF_SIZE, POPULATION, SIMULATION_VERSION, VENDORS, Film, film_exam, simulation_sha256
 
 STATEMENT = "Demonstration weights, trained on simulated images, no clinical meaning."
 SPEC = replace(DEFAULT_SPEC, height=256, width=128)
@@ -49,10 +52,10 @@ class Recipe:
     """
 
     images_per_vendor: int = 2400
-    bank_images: int = 1200
-    validation_images: int = 300
-    test_images: int = 300
-    served_images: int = 60
+    bank_images: int = 1000
+    validation_images: int = 240
+    test_images: int = 240
+    served_images: int = 40
     epochs: int = 12
     seed: int = 1
     processes: int = 2
@@ -63,17 +66,35 @@ class Recipe:
         return dict(zip(SPLITS, counts, strict=True))[split]
 
 
-def train_demonstration(out: Path, recipe: Recipe = Recipe(), progress: Progress = lambda _what, _share: None) -> Release:
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a recipe is carried out: who hears what is being done and which share of it is done, and where what is finished is kept."""
+
+    recipe: Recipe
+    progress: Progress
+    kept: Path | None
+
+    def watch(self, what: str) -> Watch:
+        """For a training that goes on where it was interrupted."""
+        return Watch(lambda share: self.progress(what, share), checkpoint=self.kept and self.kept / what.replace(" ", "-"))
+
+
+def train_demonstration(
+    out: Path, recipe: Recipe = Recipe(), progress: Progress = lambda _what, _share: None, work: Path | None = None
+) -> Release:
     """Simulate, train, and write the release below ``out``; ``progress`` hears what is being done and which share of it is done.
 
-    Raises `ReleaseExists` where ``out`` has a demonstration release already.
+    Below ``work`` stays what is finished, so that the same recipe goes on there after an interruption. Raises `ReleaseExists` where
+    ``out`` has a demonstration release already.
     """
-    examples = {(vendor, split): _simulate(vendor, split, recipe, progress) for vendor in VENDORS for split in SPLITS}
-    return release_from(examples, out, recipe, progress)
+    course = Course(recipe, progress, work and work / _digest(recipe))
+    examples = {(vendor, split): _examples(vendor, split, course) for vendor in VENDORS for split in SPLITS}
+    return release_from(examples, out, course)
 
 
-def release_from(examples: dict[tuple[str, str], Examples], out: Path, recipe: Recipe, progress: Progress) -> Release:
+def release_from(examples: dict[tuple[str, str], Examples], out: Path, course: Course) -> Release:
     """Train on ``examples`` (by vendor and split) and write the release."""
+    recipe = course.recipe
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.processes)
     network = SaliencyResNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,10 +103,10 @@ def release_from(examples: dict[tuple[str, str], Examples], out: Path, recipe: R
         examples[SOURCE, "training"],
         epochs=recipe.epochs,
         seed=recipe.seed,
-        watch=Watch(lambda share: progress("filters on A", share)),
+        watch=course.watch("filters on A"),
     )
     source = bank_of(network)
-    made = {Domain(domain_of(vendor)): _domain(network, source, vendor, examples, recipe, progress) for vendor in VENDORS}
+    made = {Domain(domain_of(vendor)): _domain(network, source, vendor, examples, course) for vendor in VENDORS}
     put_bank(network, source, Domain(domain_of(SOURCE)))
     return write_release(out, _facts(recipe, made), export_backbone(network, SPEC), {domain: each.bank for domain, each in made.items()})
 
@@ -99,9 +120,7 @@ class _Made:
     figures: dict[str, JsonValue]
 
 
-def _domain(  # noqa: PLR0917
-    network: Network, source: Bank, vendor: str, examples: dict[tuple[str, str], Examples], recipe: Recipe, progress: Progress
-) -> _Made:
+def _domain(network: Network, source: Bank, vendor: str, examples: dict[tuple[str, str], Examples], course: Course) -> _Made:
     """Give the network the bank of a vendor, and measure it before and after."""
     training, validation, test, served = (examples[vendor, split] for split in SPLITS)
     put_bank(network, source, Domain(domain_of(vendor)))
@@ -109,12 +128,14 @@ def _domain(  # noqa: PLR0917
     if vendor != SOURCE:
         adapt_statistics(network, training)
         figures["with its own statistics"] = _figures(network, test)
-        epochs = max(1, round(recipe.epochs * BANK_EPOCHS_SHARE))
-        watch = Watch(lambda share: progress(f"bank of {vendor}", share))
-        train_bank(network, training, training.malignant, Plan(epochs), seed=recipe.seed, watch=watch)
+        plan = Plan(max(1, round(course.recipe.epochs * BANK_EPOCHS_SHARE)))
+        train_bank(network, training, training.malignant, plan, seed=course.recipe.seed, watch=course.watch(f"bank of {vendor}"))
         figures["with its own bank"] = _figures(network, test)
     figures["with its own bank, at the size that is sent"] = _figures(network, served)
-    return _Made(bank_of(network), operating_point(network, validation), figures)
+    point = operating_point(network, validation)
+    if vendor == SOURCE:
+        figures["real film, which nothing was trained on"] = {film.case: _film(network, film, point) for film in FILMS}
+    return _Made(bank_of(network), point, figures)
 
 
 def domain_of(vendor: str) -> str:
@@ -138,7 +159,36 @@ def _figures(network: Network, test: Examples) -> JsonValue:
         "image_auc": round(roc_auc(scores, test.malignant), 4),
         "breasts": len(test) // 2,
         "breast_auc": round(roc_auc(per_breast(scores, test.breasts), test.malignant[::2]), 4),
+        "highest_cell_on_the_lesion": round(float(on_the_lesion(network, test).mean()), 4),
     }
+
+
+def _film(network: Network, film: Film, point: OperatingPoint) -> JsonValue:
+    """The calibrated probability of each breast of a real exam, left before right, beside the threshold and the truth."""
+    try:
+        exam = film_exam(film)
+    except FilmExamMissing:
+        return "not installed"
+    images = prepared_examples(exam.images, SPEC)
+    probabilities = per_breast(sigmoid(point.slope * logits(network, images) + point.intercept), images.breasts)
+    left, right = (round(float(probability), 4) for probability in probabilities)
+    return {"left": left, "right": right, "threshold": round(point.threshold, 4), "malignant": film.malignant and film.malignant.word}
+
+
+def _examples(vendor: str, split: str, course: Course) -> Examples:
+    """Simulated, or read where they were kept."""
+    path = course.kept and course.kept / f"{vendor}-{split}.npz"
+    if path and path.exists():
+        return Examples(**read_arrays(path))
+    made = _simulate(vendor, split, course.recipe, course.progress)
+    if path:
+        write_arrays(path, {"pixels": made.pixels, "malignant": made.malignant, "lesions": made.lesions})
+    return made
+
+
+def _digest(recipe: Recipe) -> str:
+    """What decides on the training; where it differs, nothing that was kept is of use."""
+    return recipe_digest(recipe, simulation_sha256(), code_digest("dosremc_node.imaging", "dosremc_node.network"), asdict(SPEC))
 
 
 def _simulate(vendor: str, split: str, recipe: Recipe, progress: Progress) -> Examples:
@@ -163,6 +213,7 @@ def _facts(recipe: Recipe, made: dict[Domain, _Made]) -> ReleaseFacts:
             "filters_from": domain_of(SOURCE),
             "training_images": {domain_of(vendor): recipe.count(vendor, "training") for vendor in VENDORS},
             "malignant_share": 0.5,
+            "conspicuity": list(POPULATION.conspicuity),
         },
         metrics={str(domain): each.figures for domain, each in made.items()},
         provenance={

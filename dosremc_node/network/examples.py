@@ -81,6 +81,11 @@ def simulate_here(breasts: Sequence[Breast], spec: PreprocessingSpec) -> Example
     return _gather(image for breast in breasts for image in _both_views(breast, spec))
 
 
+def prepared_examples(images: Iterable[SimulatedImage], spec: PreprocessingSpec) -> Examples:
+    """Images that are there already, two in a row for each breast."""
+    return _gather(_seen(image, spec) for image in images)
+
+
 def _counted(
     made: Iterable[list[tuple[NetworkInput, SimulatedImage]]], total: int, progress: Callable[[float], None]
 ) -> Iterable[tuple[NetworkInput, SimulatedImage]]:

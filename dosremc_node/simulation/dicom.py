@@ -75,12 +75,21 @@ def pixels_into(dataset: Dataset, pixels: bytes, shape: tuple[int, int], bits_st
     dataset.add_new(0x7FE00010, "OW", pixels)
 
 
-def part10(dataset: Dataset, transfer_syntax: UID = ExplicitVRLittleEndian) -> bytes:
+def encoded(dataset: Dataset, transfer_syntax: str) -> Dataset:
+    """The data set with its native pixels compressed as ``transfer_syntax`` asks, without loss, in place."""
+    if UID(transfer_syntax).is_compressed:
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.compress(transfer_syntax, generate_instance_uid=False)
+    return dataset
+
+
+def part10(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> bytes:
     """The data set as a whole Part 10 file, without anything that changes from one run to the next."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = transfer_syntax
+    meta.TransferSyntaxUID = UID(transfer_syntax)
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = "DOSREMC_SIM_1"
     dataset.file_meta = meta

@@ -13,13 +13,13 @@ from pydicom.uid import UID
 from dosremc_node.records import Laterality, Point, View
 from dosremc_node.simulation import breast, lesions, processing, women
 from dosremc_node.simulation.breast import Anatomy, expose
-from dosremc_node.simulation.dicom import Acquisition, Examination, part10, pixels_into, presentation_image
+from dosremc_node.simulation.dicom import Acquisition, Examination, encoded, part10, pixels_into, presentation_image
 from dosremc_node.simulation.processing import process, stored_position
 from dosremc_node.simulation.uids import moment, uid
 from dosremc_node.simulation.vendors import VENDORS, Vendor
 from dosremc_node.simulation.women import POPULATION, Population, anatomy
 
-SIMULATION_VERSION = 1
+SIMULATION_VERSION = 2
 SCREENING_VIEWS = (
     (Laterality.LEFT, View.CC), (Laterality.LEFT, View.MLO), (Laterality.RIGHT, View.CC), (Laterality.RIGHT, View.MLO),
 )  # fmt: skip
@@ -95,7 +95,9 @@ def simulate_view(order: Order, laterality: Laterality, view: View) -> Simulated
     dataset = presentation_image(_examination(order), taken, vendor)
     pixels_into(dataset, pixels.astype("<u2").tobytes(), shape, vendor.bits_stored)
     lesion = _truth(body, vendor, laterality, exposure.pitch_mm, shape)
-    return SimulatedImage(laterality, view, taken.sop_instance_uid, part10(dataset), lesion)
+    return SimulatedImage(
+        laterality, view, taken.sop_instance_uid, part10(encoded(dataset, vendor.transfer_syntax), vendor.transfer_syntax), lesion
+    )
 
 
 def simulation_sha256(population: Population = POPULATION) -> str:

@@ -1,10 +1,12 @@
-"""Three simulated vendors. They differ by more than a scale factor: curve, sharpening, noise, blur, pixel pitch, bit depth,
-photometric interpretation, padding, orientation, window; so a network that knows one of them is lost on the next.
+"""Four simulated vendors. They differ by more than a scale factor: curve, sharpening, noise, blur, pixel pitch, bit depth,
+photometric interpretation, padding, orientation, window, compression; so a network that knows one of them is lost on the next.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from dosremc_node.records import Laterality
 
@@ -17,7 +19,8 @@ class Vendor:
     length. ``equalisation`` lifts the thin rim (0..1). ``sharpening`` adds that many times the difference to a blur of
     ``sharpening_mm``. ``toe`` and ``shoulder`` bend the curve, ``gamma`` tilts it. ``clip`` gives the percentiles of the breast
     that become black and white. ``mirrored`` names the sides that are stored flipped so that every chest wall is on the left;
-    ``rotated`` turns the image by 180 degrees. ``padding_value`` fills ``padding_mm`` of the border (None: no padding).
+    ``rotated`` turns the image by 180 degrees. ``padding_value`` fills ``padding_mm`` of the border (None: no padding). ``transfer_syntax`` is how its
+    files are encoded.
     """
 
     key: str
@@ -45,6 +48,7 @@ class Vendor:
     mirrored: tuple[Laterality, ...] = ()
     rotated: bool = False
     voi_function: str = "LINEAR"
+    transfer_syntax: str = ExplicitVRLittleEndian
     anode: str = "TUNGSTEN"
     filter_material: str = "RHODIUM"
     kvp: float = 29.0
@@ -63,7 +67,7 @@ VENDOR_A = Vendor(
 
 VENDOR_B = Vendor(
     key="B", manufacturer="Simulated Vendor B", model="Simulator B Essential", software_version="B53.40",
-    pitch_mm=0.094, photons_per_mm2=4.5e4, noise_gain=2.2, grain_mm=0.45, blur_mm=0.40,
+    pitch_mm=0.094, photons_per_mm2=4.5e4, noise_gain=1.8, grain_mm=0.45, blur_mm=0.36,
     equalisation=0.85, sharpening=0.0, sharpening_mm=2.0, gamma=1.6, toe=0.0, shoulder=0.55, clip=(0.5, 99.95),
     bits_stored=14, black=16383, white=600, photometric_interpretation="MONOCHROME1",
     padding_value=0, padding_mm=4.0, mirrored=(Laterality.RIGHT,), voi_function="SIGMOID",
@@ -78,4 +82,13 @@ VENDOR_C = Vendor(
     padding_value=3200, padding_mm=3.0, rotated=True, anode="MOLYBDENUM", filter_material="MOLYBDENUM", kvp=28.0,
 )  # fmt: skip
 
-VENDORS: dict[str, Vendor] = {vendor.key: vendor for vendor in (VENDOR_A, VENDOR_B, VENDOR_C)}
+VENDOR_D = Vendor(
+    key="D", manufacturer="Simulated Vendor D", model="Simulator D Amulet", software_version="D7.2-1",
+    pitch_mm=0.050, photons_per_mm2=7.0e4, noise_gain=1.5, grain_mm=0.55, blur_mm=0.22,
+    equalisation=0.15, sharpening=1.6, sharpening_mm=6.0, gamma=1.25, toe=0.70, shoulder=0.0, clip=(6.0, 99.0),
+    bits_stored=10, black=1000, white=40, photometric_interpretation="MONOCHROME1",
+    padding_value=1023, padding_mm=6.0, mirrored=(Laterality.RIGHT,), rotated=True, voi_function="LINEAR_EXACT",
+    transfer_syntax=JPEGLSLossless, anode="TUNGSTEN", filter_material="ALUMINUM", kvp=31.0,
+)  # fmt: skip
+
+VENDORS: dict[str, Vendor] = {vendor.key: vendor for vendor in (VENDOR_A, VENDOR_B, VENDOR_C, VENDOR_D)}

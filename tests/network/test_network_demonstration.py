@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from dosremc_node.network import Recipe, train_demonstration
-from dosremc_node.network.demonstration import SPEC
+from dosremc_node.network.demonstration import SPEC, _film
 from dosremc_node.network.examples import Breast, Examples, simulate_examples
+from dosremc_node.network.resnet22 import SaliencyResNet
 from dosremc_node.network.source_training import _cropped
+from dosremc_node.records import OperatingPoint
 from dosremc_node.releases import ReleaseShelf
-from dosremc_node.simulation import HALF_SIZE
+from dosremc_node.simulation import FILMS, HALF_SIZE, VENDORS
 
 TINY = Recipe(images_per_vendor=16, bank_images=8, validation_images=8, test_images=8, served_images=4, epochs=1, processes=1)
 
@@ -26,16 +28,41 @@ def test_the_training_command_writes_a_whole_release(tmp_path: Path) -> None:
     shelf = ReleaseShelf([tmp_path])
     shelf.verify("demonstration")
     assert shelf.load("demonstration").release == release
-    assert sorted(release.banks) == sorted(release.operating_points) == ["simulated-a", "simulated-b", "simulated-c"]
-    assert len({bank.sha256 for bank in release.banks.values()}) == 3
+    assert sorted(release.banks) == sorted(release.operating_points) == ["simulated-a", "simulated-b", "simulated-c", "simulated-d"]
+    assert len({bank.sha256 for bank in release.banks.values()}) == 4
     assert set(heard.values()) == {1.0}
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
+    """Killed while it learns a bank, it simulates nothing anew, and ends with the bits that it would have had without the interruption."""
+    whole = train_demonstration(tmp_path / "whole", TINY)
+
+    def interrupted(what: str, _share: float) -> None:
+        if what == "bank of C":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_demonstration(tmp_path / "second", TINY, interrupted, tmp_path / "work")
+    heard: set[str] = set()
+    second = train_demonstration(tmp_path / "second", TINY, lambda what, _share: heard.add(what), tmp_path / "work")
+    assert heard == {"bank of C", "bank of D"}
+    assert (second.filters_sha256, second.banks) == (whole.filters_sha256, whole.banks)
+
+
+def test_real_film_is_reported_beside_the_simulated_figures() -> None:
+    """Both exams of the package, a probability for each breast, and what is true of them; from whatever weights."""
+    network, point = SaliencyResNet().eval(), OperatingPoint(threshold=0.5, slope=1.0, intercept=0.0, target="none")
+    said = [_film(network, film, point) for film in FILMS]
+    assert [(each["malignant"], each["threshold"]) for each in said] == [("left", 0.5), (None, 0.5)]
+    assert all(0 < each[side] < 1 for each in said for side in ("left", "right"))
 
 
 @pytest.mark.slow
 def test_training_images_look_like_those_that_are_sent() -> None:
     """The coarse image of a breast and the one at the size that is sent are nearly the same to the network."""
     coarse, sent = (
-        simulate_examples([Breast(seed, vendor, binning) for seed, vendor in enumerate("ABC")], SPEC, processes=1)
+        simulate_examples([Breast(seed, vendor, binning) for seed, vendor in enumerate(VENDORS)], SPEC, processes=1)
         for binning in (None, HALF_SIZE)
     )
     assert np.array_equal(coarse.malignant, sent.malignant)

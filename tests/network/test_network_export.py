@@ -203,11 +203,11 @@ def test_every_shipped_bank_scores_as_in_torch() -> None:
         output = build_session(backbone, domain, loaded.bank(domain), threads=1).score(image)
         _assert_same(output, network, image)
         seen.add(round(output.logit, 4))
-    assert len(seen) == len(loaded.release.banks) == 3
+    assert len(seen) == len(loaded.release.banks) == 4
 
 
 def test_the_shipped_release_says_what_it_is() -> None:
-    """It is small, marked as a demonstration, and has a bank for each simulated domain, better than chance, with its evidence."""
+    """It is small, marked as a demonstration, and has a bank for each simulated domain, and its evidence says how good."""
     loaded = default_shelf(ReleaseSettings()).load("demonstration")
     assert loaded.release.demonstration
     assert loaded.release.statement == "Demonstration weights, trained on simulated images, no clinical meaning."
@@ -218,7 +218,8 @@ def test_the_shipped_release_says_what_it_is() -> None:
     manifest = json.loads((loaded.folder / "release.json").read_text())
     for domain in loaded.release.banks:
         after = "with the bank of A" if domain == "simulated-a" else "with its own bank"
-        assert manifest["metrics"][domain][after]["breast_auc"] > 0.8
+        assert manifest["metrics"][domain][after]["breast_auc"] >= 0.85
+        assert manifest["metrics"][domain][after]["highest_cell_on_the_lesion"] >= 0.8
 
 
 def _assert_same(output: NetworkOutput, network: Network, shown: NetworkInput) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,7 +18,8 @@ from dosremc_node.simulation import VENDORS, Order, SimulatedImage, simulate_vie
 
 MEGABYTES = 1_000_000
 SIZE_AT_MOST = 15 * MEGABYTES
-WOMEN = range(424_242, 424_246)
+WOMEN = range(424_242, 424_252)
+BINNING = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +36,23 @@ def domain_of(vendor: str) -> Domain:
     return Domain(f"simulated-{vendor.lower()}")
 
 
-def seen_by_the_network(demonstration: LoadedRelease, order: Order, path: Path) -> tuple[NetworkInput, SimulatedImage]:
-    """The left MLO view, by way of a file."""
-    image = simulate_view(order, Laterality.LEFT, View.MLO)
+def seen_by_the_network(
+    demonstration: LoadedRelease, order: Order, path: Path, view: View = View.MLO
+) -> tuple[NetworkInput, SimulatedImage]:
+    """A view of the left breast, by way of a file."""
+    image = simulate_view(order, Laterality.LEFT, view)
     path.write_bytes(image.content)
     return prepare(path, demonstration.release.preprocessing, Laterality.LEFT), image
 
 
-def misses_by(network_input: NetworkInput, output: NetworkOutput, image: SimulatedImage) -> float:
-    """How far the strongest region's centre is from the lesion, in breast widths; it must lie on the breast."""
-    centre = network_input.geometry.to_network(find_findings(output, network_input, 0.5)[0].centre)
-    assert network_input.breast[int(centre[1]), int(centre[0])]
+def on_the_lesion(network_input: NetworkInput, output: NetworkOutput, image: SimulatedImage) -> bool:
+    """Whether the strongest region overlaps the lesion's disc; its centre must lie on the breast."""
+    strongest = find_findings(output, network_input, 0.5)[0]
+    column, row = network_input.geometry.to_network(strongest.centre)
+    assert network_input.breast[int(row), int(column)]
     assert image.lesion is not None
-    lesion = network_input.geometry.to_network(image.lesion.centre)
-    return float(np.hypot(*np.subtract(lesion, centre)) / np.ptp(np.flatnonzero(network_input.breast.any(axis=0))))
+    inside = cv2.pointPolygonTest(np.array(strongest.outline, np.float32), image.lesion.centre, measureDist=True)
+    return inside >= -image.lesion.radius
 
 
 def test_it_is_whole_and_small() -> None:
@@ -77,17 +83,17 @@ def test_its_batch_norms_fold(demonstration: LoadedRelease) -> None:
 
 @pytest.mark.parametrize("vendor", sorted(VENDORS))
 def test_it_tells_simulated_cancers(demonstration: LoadedRelease, engine: InferenceEngine, vendor: str, tmp_path: Path) -> None:
-    """With the vendor's bank, breasts score higher with a cancer than the same ones without, and most regions are at the lesion."""
+    """With the vendor's bank nine of ten views score higher with a cancer than without, and eight of ten strongest regions lie on it."""
     bank, path = demonstration.release.banks[domain_of(vendor)], tmp_path / "view.dcm"
-    rises, misses = [], []
-    for woman in WOMEN:
-        healthy, _ = seen_by_the_network(demonstration, Order(woman, VENDORS[vendor]), path)
-        ill, image = seen_by_the_network(demonstration, Order(woman, VENDORS[vendor], Laterality.LEFT), path)
+    rises, hits = [], []
+    for woman, view in product(WOMEN, (View.CC, View.MLO)):
+        healthy, _ = seen_by_the_network(demonstration, Order(woman, VENDORS[vendor], None, BINNING), path, view)
+        ill, image = seen_by_the_network(demonstration, Order(woman, VENDORS[vendor], Laterality.LEFT, BINNING), path, view)
         output = engine.score(demonstration, bank, ill)
-        rises.append(output.logit - engine.score(demonstration, bank, healthy).logit)
-        misses.append(misses_by(ill, output, image))
-    assert np.mean(rises) > 0
-    assert np.median(misses) < 1 / 4
+        rises.append(output.logit > engine.score(demonstration, bank, healthy).logit)
+        hits.append(on_the_lesion(ill, output, image))
+    assert np.mean(rises) >= 0.9
+    assert np.mean(hits) >= 0.8
 
 
 def test_calibration_keeps_the_order(demonstration: LoadedRelease) -> None:

@@ -22,6 +22,7 @@ SPELLINGS = {
     "simulated-a": ["Simulated Vendor A"],
     "simulated-b": ["Simulated Vendor B"],
     "simulated-c": ["Simulated Vendor C"],
+    "simulated-d": ["Simulated Vendor D"],
 }
 
 

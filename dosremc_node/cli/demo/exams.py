@@ -11,7 +11,7 @@ from pydicom import dcmread
 from dosremc_node.records import Laterality
 from dosremc_node.simulation import VENDORS, Order, SimulatedExam, Truth, film_exam, film_exam_as_is, simulate_exam
 
-SIMULATED = (("A", 101, Laterality.LEFT), ("B", 102, None), ("C", 103, Laterality.RIGHT))
+SIMULATED = (("A", 101, Laterality.LEFT), ("B", 102, None), ("C", 103, Laterality.RIGHT), ("D", 104, Laterality.LEFT))
 """Vendor, woman, and the breast with the malignant lesion."""
 
 
