@@ -280,3 +280,7 @@ class NothingFound(NodeError):
 
 class NodeProcessEnded(NodeError):
     """The node of the demonstration {ending}. Its last words stand in {log}."""
+
+
+class ReferenceTooSmall(NodeError):
+    """A reference of {exams} exams is too small to tell drift from chance: at least {needed} are needed. Wait for more exams of this scanner."""
