@@ -14,7 +14,7 @@ from dosremc_node.inference.engine import InferenceEngine, Weights
 from dosremc_node.inference.moments import is_sampled, measure_moments
 from dosremc_node.inference.providers import choose_providers, installed_providers
 from dosremc_node.inference.regions import find_findings
-from dosremc_node.inference.rule import ScoredImage, assess, calibrated_probability
+from dosremc_node.inference.rule import ScoredImage, assess
 from dosremc_node.inference.saliency import decode_saliency, encode_saliency
 from dosremc_node.inference.sessions import Folding, Session, build_session, folded_batch_norms
 
@@ -26,7 +26,6 @@ __all__ = [
     "Weights",
     "assess",
     "build_session",
-    "calibrated_probability",
     "choose_providers",
     "decode_saliency",
     "encode_saliency",

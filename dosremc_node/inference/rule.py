@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -43,14 +42,6 @@ class ScoredImage:
 
 Outputs = Mapping[str, ScoredImage | NotAssessedReason]
 """By SOP Instance UID: the result, or why there is none."""
-
-
-def calibrated_probability(logit: float, operating_point: OperatingPoint) -> float:
-    """sigmoid(slope * logit + intercept), without overflow (Platt scaling)."""
-    calibrated = operating_point.slope * logit + operating_point.intercept
-    if calibrated >= 0:
-        return 1.0 / (1.0 + math.exp(-calibrated))
-    return math.exp(calibrated) / (1.0 + math.exp(calibrated))
 
 
 def assess(revision: StudyRevision, outputs: Outputs) -> Assessment:
@@ -94,7 +85,7 @@ def _score(image: StudyImage, scored: ScoredImage, operating_point: OperatingPoi
         return NotAssessedReason.UNKNOWN_LATERALITY
     if header.view is None:
         return NotAssessedReason.UNKNOWN_VIEW
-    probability = calibrated_probability(output.logit, operating_point)
+    probability = operating_point.probability(output.logit)
     positive = probability >= operating_point.threshold
     return ImageScore(
         sop_instance_uid=header.sop_instance_uid,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
@@ -28,14 +30,34 @@ class BankId:
 class OperatingPoint:
     """A calibrated threshold with its target.
 
-    The network's logit z becomes the probability sigmoid(slope * z + intercept); an image is positive where that is at
-    or above ``threshold``. ``target`` says in words what the threshold was chosen for.
+    The network's logit z is first aligned, where the scanner's scores are to be read as another's: ``alignment`` holds points
+    (logit found, logit meant) in rising order, straight lines between them, and beyond the outer ones their shift. The aligned z becomes
+    the probability sigmoid(slope * z + intercept) (Platt scaling); an image is positive where that is at or above ``threshold``.
+    ``target`` says in words what the threshold was chosen for.
     """
 
     threshold: float
     slope: float = 1.0
     intercept: float = 0.0
     target: str = ""
+    alignment: tuple[tuple[float, float], ...] = ()
+
+    def probability(self, logit: float) -> float:
+        """The calibrated probability of an image, without overflow."""
+        calibrated = self.slope * self.aligned(logit) + self.intercept
+        if calibrated >= 0:
+            return 1.0 / (1.0 + math.exp(-calibrated))
+        return math.exp(calibrated) / (1.0 + math.exp(calibrated))
+
+    def aligned(self, logit: float) -> float:
+        """The logit as the calibration expects it."""
+        if not self.alignment:
+            return logit
+        after = bisect_right(self.alignment, (logit, math.inf))
+        below, above = self.alignment[max(after - 1, 0)], self.alignment[min(after, len(self.alignment) - 1)]
+        if below == above:  # beyond an outer point
+            return logit + below[1] - below[0]
+        return below[1] + (logit - below[0]) * (above[1] - below[1]) / (above[0] - below[0])
 
 
 @dataclass(frozen=True, slots=True)

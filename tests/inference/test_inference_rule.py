@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dosremc_node.inference import ScoredImage, assess, calibrated_probability
+from dosremc_node.inference import ScoredImage, assess
 from dosremc_node.records import (
     Assessment,
     BankId,
@@ -134,7 +134,7 @@ def test_order_changes_no_bit() -> None:
 def test_probabilities_stay_within_bounds(logit: float, slope: float, intercept: float) -> None:
     """Any logit gives a probability in 0..1, rising with the logit, without overflow."""
     point = OperatingPoint(0.5, slope, intercept)
-    assert 0 <= calibrated_probability(logit, point) <= calibrated_probability(logit + 1, point) <= 1
+    assert 0 <= point.probability(logit) <= point.probability(logit + 1) <= 1
 
 
 def test_shadow_scores_are_kept_and_not_shown() -> None:
@@ -195,3 +195,18 @@ def test_a_forgotten_image_is_no_negative() -> None:
     with pytest.raises(ValueError, match="L CC of S-ABCDEFGHIJKL:1") as caught:
         assess(revision((image(1, "L CC"),)), {})
     assert "1.2.840" not in str(caught.value)
+
+
+@given(
+    st.floats(-20, 20),
+    st.lists(st.tuples(st.floats(-9, 9), st.floats(0.01, 3)), min_size=1, max_size=8, unique_by=lambda knot: round(knot[0], 2)),
+)
+def test_an_alignment_passes_through_its_points_and_keeps_every_order(logit: float, steps: list[tuple[float, float]]) -> None:
+    """Points map exactly, what lies between them between their values, and a higher logit never becomes a lower one."""
+    found = sorted(round(step[0], 2) for step in steps)
+    meant = [float(value) for value in np.cumsum([step[1] for step in steps])]
+    point = OperatingPoint(0.5, alignment=tuple(zip(found, meant, strict=True)))
+    assert [point.aligned(value) for value in found] == pytest.approx(meant)
+    assert point.aligned(logit) <= point.aligned(logit + 0.5) + 1e-9
+    inside = (min(max(logit, found[0]), found[-1]),)
+    assert meant[0] - 1e-9 <= point.aligned(inside[0]) <= meant[-1] + 1e-9

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dosremc_node.imaging import prepare
-from dosremc_node.inference import InferenceEngine, calibrated_probability, find_findings, folded_batch_norms
+from dosremc_node.inference import InferenceEngine, find_findings, folded_batch_norms
 from dosremc_node.records import Domain, Laterality, NetworkInput, NetworkOutput, View
 from dosremc_node.releases import LoadedRelease, default_shelf
 from dosremc_node.settings import SHIPPED_RELEASE, ReleaseSettings
@@ -99,7 +99,7 @@ def test_it_tells_simulated_cancers(demonstration: LoadedRelease, engine: Infere
 def test_calibration_keeps_the_order(demonstration: LoadedRelease) -> None:
     """A higher logit is a higher probability with every operating point, and no threshold calls all or nothing positive."""
     for point in demonstration.release.operating_points.values():
-        assert calibrated_probability(-1.0, point) < calibrated_probability(1.0, point)
+        assert point.probability(-1.0) < point.probability(1.0)
         assert 0 < point.threshold < 1
 
 
