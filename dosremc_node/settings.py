@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dosremc_node.errors import NoSuchDestination
 from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, UnknownScannerPolicy
@@ -132,19 +132,105 @@ class WorkerSettings(_Section):
     poll_seconds: float = Field(0.1, gt=0)
 
 
+class TlsVersion(StrEnum):
+    """The lowest version of TLS that is spoken; BCP 195 knows no older one."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+class DestinationTls(_Section):
+    """TLS to a destination, by DICOM or by HTTPS. Without a ``ca_file`` the system's authorities are trusted.
+
+    ``certificate_file`` and ``key_file`` (PEM) say who this node is, to a destination that asks.
+    """
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    minimum_version: TlsVersion = TlsVersion.TLS_1_2
+    check_host_name: bool = True
+
+
+class DicomWeb(_Section):
+    """A DICOMweb service that documents are stored in (STOW-RS).
+
+    Secrets never stand in the settings: ``token_variable`` and ``password_variable`` are the names of environment variables. A token
+    is sent as a bearer token, ``user`` and its password by basic authentication.
+    """
+
+    url: str = Field(pattern=r"^https?://[^\s@?#]+$")
+    token_variable: str = ""
+    user: str = ""
+    password_variable: str = ""
+
+
+class StructuredReport(StrEnum):
+    """The SOP classes that our structured reports can be stored as."""
+
+    COMPREHENSIVE = "comprehensive"
+    COMPREHENSIVE_3D = "comprehensive-3d"
+    ENHANCED = "enhanced"
+
+
+class TransferSyntax(StrEnum):
+    """How documents are encoded on their way. Implicit VR is offered beside Explicit VR in any case, as PS3.5 10.1 demands."""
+
+    EXPLICIT = "explicit"
+    IMPLICIT = "implicit"
+
+
+class NotAccepted(StrEnum):
+    """What becomes of a document whose SOP class a destination does not take: it waits for a person, or is left out for good."""
+
+    PARK = "park"
+    SKIP = "skip"
+
+
 class Destination(_Section):
-    """A system that receives reports. ``purpose`` decides whether demonstration weights may speak to it."""
+    """A system that receives reports. ``purpose`` decides whether demonstration weights may speak to it.
+
+    It is reached by DICOM (``ae_title``, ``host``, ``port``), or through ``dicomweb``. Structured reports are stored as the first of
+    ``structured_reports`` that it accepts. ``cad_manufacturer`` and ``cad_model`` are what its CAD reports say who made them, for workstations
+    that show those of known makers only. With ``commitment`` a document counts as delivered once the destination has taken
+    responsibility for it, which it has ``commitment_hours`` for.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
-    ae_title: AeTitle
-    host: str
-    port: Port
+    dicomweb: DicomWeb | None = None
+    ae_title: str = Field("", validate_default=True)
+    host: str = Field("", validate_default=True)
+    port: int = Field(0, ge=0, le=65535, validate_default=True)
+    tls: DestinationTls | None = None
     purpose: Purpose = Purpose.CLINICAL
     documents: tuple[DocumentKind, ...] = DEFAULT_DOCUMENTS
+    structured_reports: tuple[StructuredReport, ...] = Field(tuple(StructuredReport), min_length=1)
+    not_accepted: NotAccepted = NotAccepted.PARK
+    cad_manufacturer: str = Field("", max_length=64, pattern=r"^[^\\]*$")
+    cad_model: str = Field("", max_length=64, pattern=r"^[^\\]*$")
+    transfer_syntax: TransferSyntax = TransferSyntax.EXPLICIT
     timeout_seconds: float = Field(30.0, gt=0)
     attempts: int = Field(20, ge=1)
     retry_seconds: float = Field(5.0, gt=0)
     retry_seconds_at_most: float = Field(900.0, gt=0)
+    commitment: bool = False
+    commitment_hours: float = Field(24.0, gt=0)
+
+    @field_validator("ae_title", "host", "port")
+    @classmethod
+    def _reachable(cls, value: str | int, field: ValidationInfo) -> str | int:
+        if not value:
+            if field.data.get("dicomweb"):
+                return value
+            raise ValueError("an AE title, a host and a port greater than 0 are expected, or a dicomweb table")
+        return _ae_title(str(value)) if field.field_name == "ae_title" else value
+
+    @field_validator("commitment")
+    @classmethod
+    def _asked_by_dicom(cls, value: bool, field: ValidationInfo) -> bool:
+        if value and not (field.data.get("ae_title") and field.data.get("host") and field.data.get("port")):
+            raise ValueError("commitment is asked for by DICOM: ae_title, host and port are expected beside the dicomweb table")
+        return value
 
 
 class MonitoringSettings(_Section):
