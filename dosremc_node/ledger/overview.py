@@ -70,7 +70,7 @@ def _newest() -> Subquery:
     return select(RevisionRow.study_id, func.max(RevisionRow.number).label("number")).group_by(RevisionRow.study_id).subquery()
 
 
-def _studies(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Select[Any]:
+def with_latest_revision(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Select[Any]:
     """Those columns of every study and its latest revision. Columns only: plans and assessments are long."""
     newest = _newest()
     return (
@@ -81,8 +81,8 @@ def _studies(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Selec
     )
 
 
-def _shown_state() -> ColumnElement[str]:
-    """The state of a study, beside its latest revision (`_studies`): the one rule, which also counts them."""
+def shown_state() -> ColumnElement[str]:
+    """The state of a study, beside its latest revision (`with_latest_revision`): the one rule, which also counts them."""
     of_any = aliased(RevisionRow)
     refused = select(of_any.study_id).join(of_any.documents).join(DocumentRow.deliveries).where(DeliveryRow.state == DeliveryState.PARKED)
     delivering = select(of_any.study_id).where(of_any.state == RevisionState.DELIVERING)
@@ -102,8 +102,8 @@ def _came_first_elsewhere() -> ColumnElement[bool]:
 
 def list_studies(ledger: Ledger, states: Sequence[StudyState] = (), limit: int | None = None) -> Sequence[StudyOverview]:
     """The studies, latest first, of the given states (all of them by default)."""
-    state = _shown_state()
-    query = _studies(
+    state = shown_state()
+    query = with_latest_revision(
         StudyRow.study_id,
         state.label("shown"),
         StudyRow.first_received_at,
@@ -205,7 +205,7 @@ def _overview(row: Row[Any], standings: Counter[Standing], reason: str) -> Study
 
 def study_counts(ledger: Ledger) -> Mapping[StudyState, int]:
     """How many studies are in each state."""
-    shown = _studies(_shown_state().label("state")).subquery()
+    shown = with_latest_revision(shown_state().label("state")).subquery()
     with ledger.reading() as session:
         counts = {StudyState(state): count for state, count in session.execute(select(shown.c.state, func.count()).group_by(shown.c.state))}
     return {state: counts.get(state, 0) for state in StudyState}

@@ -80,7 +80,11 @@ class StudyRow(Base):
 
 
 class InstanceRow(Base):
-    """An instance that lies safely among the artifacts, with what its header says."""
+    """An instance that lies safely among the artifacts, with what its header says.
+
+    ``removed_at`` is when retention removed its bytes, ``missing_since`` when they were found missing though nobody had
+    removed them; both are NULL where they are there.
+    """
 
     __tablename__ = "instance"
 
@@ -99,6 +103,8 @@ class InstanceRow(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     peer_address: Mapped[str] = mapped_column(String(64))
     received_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+    missing_since: Mapped[datetime | None]
 
     study: Mapped[StudyRow] = relationship(back_populates="instances")
 
