@@ -69,11 +69,15 @@ class ReceptionSettings(_Section):
 class StorageSettings(_Section):
     """Where images, network inputs and rendered documents are kept.
 
-    Network inputs can be made again: of those only the newest are kept, ``inputs_megabytes`` of them.
+    Network inputs can be made again: of those only the newest are kept, ``inputs_megabytes`` of them. The images of finished
+    studies are removed after ``images_days``, and those that have been there longest while less than
+    ``images_free_megabytes`` of the disk are free; 0 means never. Documents stay.
     """
 
     folder: Path = Path("var/artifacts")
     inputs_megabytes: int = Field(20_000, ge=0)
+    images_days: int = Field(0, ge=0, le=36_500)
+    images_free_megabytes: int = Field(0, ge=0)
 
 
 class DatabaseSettings(_Section):

@@ -40,6 +40,7 @@ from dosremc_node.inference import ScoredImage
 from dosremc_node.inputs import NetworkInputs
 from dosremc_node.ledger import deliveries, moments, receiving, revisions
 from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
+from dosremc_node.ledger.receiving import Receipt
 from dosremc_node.ledger.revisions import Hold
 from dosremc_node.ledger.states import Standing
 from dosremc_node.node import Node
@@ -84,6 +85,8 @@ def receive(node: Node, received: ReceivedObject) -> None:
     named = replace(received, sop_instance_uid=header.sop_instance_uid, sop_class_uid=header.sop_class_uid)
     due = partial(studies.due_at, settings=node.settings.studies)
     receipt = receiving.record_object(node.ledger, named, header, due)
+    if receipt is Receipt.BACK and not node.store.exists(key):  # retention removed it at the same moment: the sender tries again
+        raise ArtifactMissing(key=key)
     log.info("image_received", sha256=received.sha256[:12], receipt=receipt, calling_ae_title=received.calling_ae_title)
 
 
@@ -159,7 +162,8 @@ class Journey(Workflows):
         assessment = revisions.get_assessment(node.ledger, revision.study_id, number)
         release = node.shelf.load(revision.plan.release_id).release
         with ExitStack() as open_files:
-            headers = {image.header.sop_instance_uid: open_files.enter_context(self._local(image)) for image in revision.plan.images}
+            there = filter(self._is_needed_or_there, revision.plan.images)
+            headers = {image.header.sop_instance_uid: open_files.enter_context(self._local(image)) for image in there}
             predecessors = revisions.predecessor_documents(node.ledger, revision)
             documents = reporting.render(
                 revision,
@@ -227,6 +231,10 @@ class Journey(Workflows):
         with self._local(image) as path:
             prepared = self.workers.prepare(path, spec, score.laterality)
         return Picture(prepared, inference.decode_saliency(self.node.store.read(score.saliency_key)))
+
+    def _is_needed_or_there(self, image: StudyImage) -> bool:
+        """Not so where an image was removed, or is lost, that was never to be scored: a report can do without its header."""
+        return image.not_assessed is None or self.node.store.exists(content_key(ArtifactKind.IMAGE, image.sha256))
 
     def _local(self, image: StudyImage) -> AbstractContextManager[Path]:
         return self.node.store.local(content_key(ArtifactKind.IMAGE, image.sha256))

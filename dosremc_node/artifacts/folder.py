@@ -63,9 +63,14 @@ class FolderStore:
             path.unlink(missing_ok=True)
             _sync_folder(path.parent)
 
-    def keys(self, kind: ArtifactKind) -> Iterator[str]:
-        for path in sorted((self._folder / kind).glob("*/*")):
-            yield f"{kind}/{path.parent.name}/{path.name}"
+    def keys(self, kind: ArtifactKind, of: str = "") -> Iterator[str]:
+        # The folders in order, and each when its turn comes: there may be millions.
+        for folder in sorted((self._folder / kind).glob(of[:2] or "*")):
+            yield from self._keys_in(folder, of)
+
+    def _keys_in(self, folder: Path, of: str) -> Iterator[str]:
+        for path in sorted(folder.glob(f"{of}*")):
+            yield str(path.relative_to(self._folder))
 
     def keep_newest(self, kind: ArtifactKind, bytes_at_most: int) -> int:
         if kind.is_content_addressed:

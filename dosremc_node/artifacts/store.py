@@ -102,8 +102,8 @@ class ArtifactStore(Protocol):
         """Remove the artifact; one that is not there is no error."""
         ...
 
-    def keys(self, kind: ArtifactKind) -> Iterator[str]:
-        """All keys of a kind, in order."""
+    def keys(self, kind: ArtifactKind, of: str = "") -> Iterator[str]:
+        """All keys of a kind, in order; those only that were made of the image with the digest ``of``, where it is given."""
         ...
 
     def keep_newest(self, kind: ArtifactKind, bytes_at_most: int) -> int:

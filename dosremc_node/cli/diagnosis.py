@@ -18,6 +18,7 @@ from dosremc_node.errors import NodeError
 from dosremc_node.failures import describe
 from dosremc_node.inference import choose_providers, installed_providers
 from dosremc_node.ledger import Ledger, audit
+from dosremc_node.ledger.images import image_counts
 from dosremc_node.ledger.overview import latest_moment, study_counts
 from dosremc_node.ledger.releases import release_in_force
 from dosremc_node.ledger.states import StudyState
@@ -109,6 +110,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("audit trail", Verdict.GOOD, "every link of the chain holds")
     else:
         yield Finding("audit trail", Verdict.WRONG, f"the chain is broken at row {broken}: a row was changed or removed")
+    images = image_counts(ledger)
+    if images.missing:
+        yield Finding(
+            "images",
+            Verdict.WRONG,
+            f"{images.missing} are not on the disk though nobody removed them: `dosremc-node status` says of which studies; send these again",
+        )
+    else:
+        yield Finding(
+            "images", Verdict.GOOD, f"{images.kept} on the disk when a worker last started, {images.removed} removed by retention"
+        )
     parked = study_counts(ledger)[StudyState.PARKED]
     if parked:
         yield Finding("studies", Verdict.NOTE, f"{parked} parked: `dosremc-node status` says why, `dosremc-node retry` re-drives them")

@@ -43,7 +43,7 @@ def status(
     """Show studies by state, and what is parked and why. Example: dosremc-node status --all"""
     ledger = existing_ledger(read_settings(config, options))
     counts = study_counts(ledger)
-    rows = list_studies(ledger, tuple(StudyState) if all_studies or study else _SHOWN_BY_DEFAULT)
+    rows = [row for row in list_studies(ledger) if all_studies or study or row.state in _SHOWN_BY_DEFAULT or row.missing]
     if study:
         name = find_study(ledger, study) or study
         rows = [row for row in rows if row.study_id == name]
@@ -57,6 +57,10 @@ def status(
     if rows:
         print_table("", ("study", "state", "images", "revision", "domain", "last image"), [_row(row) for row in rows])
     for row in rows:
+        if row.missing:
+            output.print(
+                f"{row.study_id}: {row.missing} images are not on the disk any more: send the study again", highlight=False, soft_wrap=True
+            )
         if row.reason:
             output.print(f"{row.study_id} is parked: {row.reason}", highlight=False, soft_wrap=True, markup=False)
 
@@ -65,6 +69,8 @@ def _row(row: StudyOverview) -> tuple[object, ...]:
     images = f"{row.images}"
     images += f", {row.variants} variants" if row.variants else ""
     images += f", {row.quarantined} quarantined" if row.quarantined else ""
+    images += f", {row.removed} removed" if row.removed else ""
+    images += f", {row.missing} missing" if row.missing else ""
     return row.study_id, row.state, images, row.revision, row.domain, local_time(row.last_received_at)
 
 

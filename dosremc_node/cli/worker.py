@@ -8,6 +8,7 @@ import structlog
 
 from dosremc_node.anticipation import Anticipation
 from dosremc_node.engine import Engine, executor_slot
+from dosremc_node.housekeeping import keep_house
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.node import Node
 from dosremc_node.sweeper import ASSESS, DELIVER, EXECUTORS, Sweeper
@@ -36,6 +37,7 @@ def run(node: Node, stop: threading.Event) -> int:
         anticipation = Anticipation(node, journey.inputs, workers)
         for _ in range(settings.decoding_processes):
             threading.Thread(target=anticipation.run, args=(stop,), name="anticipation", daemon=True).start()
+        threading.Thread(target=keep_house, args=(node, stop), name="housekeeping", daemon=True).start()
         log.info("worker_started", executor=executor)
         Sweeper(journey, engine).run(stop)
         engine.stop(_SECONDS_TO_FINISH)

@@ -27,6 +27,8 @@ class StudyOverview:
     images: int
     variants: int
     quarantined: int
+    removed: int
+    missing: int
     revision: int | None
     scanner_key: str
     domain: str
@@ -120,11 +122,13 @@ def list_studies(ledger: Ledger, states: Sequence[StudyState] = (), limit: int |
     query = query.where(state.in_(states)) if states else query
     with ledger.reading() as session:
         standings, parked, elsewhere = _standings(session), _parked_deliveries(session), _first_studies(session)
+        gone = _gone(session)
         rows = session.execute(query.order_by(StudyRow.last_received_at.desc(), StudyRow.study_id).limit(limit))
         return [
             _overview(
                 row,
                 standings=standings.get(row.study_id, Counter()),
+                gone=gone.get(row.study_id, (0, 0)),
                 reason=_reason(row, parked.get(row.study_id, ()), elsewhere.get(row.study_id, ())),
             )
             for row in rows
@@ -137,6 +141,13 @@ def _standings(session: Session) -> Mapping[str, Counter[Standing]]:
     for study_id, standing, count in session.execute(query):
         counts.setdefault(study_id, Counter())[Standing(standing)] = count
     return counts
+
+
+def _gone(session: Session) -> Mapping[str, tuple[int, int]]:
+    """Of each study that lacks some: how many images retention removed, and how many are missing."""
+    removed, missing = func.count(InstanceRow.removed_at), func.count(InstanceRow.missing_since)
+    query = select(InstanceRow.study_id, removed, missing).group_by(InstanceRow.study_id).having(removed + missing > 0)
+    return {study_id: (removed, missing) for study_id, removed, missing in session.execute(query)}
 
 
 def _parked_deliveries(session: Session) -> Mapping[str, Sequence[_Parked]]:
@@ -184,13 +195,15 @@ def _reason(row: Row[Any], parked: Sequence[_Parked], elsewhere: Sequence[str]) 
     return "; ".join(reasons)
 
 
-def _overview(row: Row[Any], standings: Counter[Standing], reason: str) -> StudyOverview:
+def _overview(row: Row[Any], standings: Counter[Standing], gone: tuple[int, int], reason: str) -> StudyOverview:
     return StudyOverview(
         study_id=StudyId(row.study_id),
         state=StudyState(row.shown),
         images=standings[Standing.PRIMARY],
         variants=standings[Standing.VARIANT],
         quarantined=standings[Standing.QUARANTINED],
+        removed=gone[0],
+        missing=gone[1],
         revision=row.number,
         scanner_key=row.scanner_key or "",
         domain=row.domain or "",

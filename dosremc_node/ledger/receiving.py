@@ -27,14 +27,16 @@ class Receipt(StrEnum):
 
     NEW = "new"
     DUPLICATE = "duplicate"
+    BACK = "back"
+    """A duplicate of an image that had been removed, or was missing: it is there again."""
     CONTENDER = "contender"
 
 
 def record_object(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
     """Enter an object that lies safely among the artifacts. When this returns, the row is committed.
 
-    The same bytes twice are one instance; other bytes under a known UID wait as a contender until they are compared. A
-    new image moves the study's deadline, a duplicate does not.
+    The same bytes twice are one instance, also where they had been removed in between; other bytes under a known UID wait
+    as a contender until they are compared. A new image moves the study's deadline, a duplicate does not.
     """
     try:
         return _record(ledger, received, header, due)
@@ -46,8 +48,9 @@ def record_object(ledger: Ledger, received: ReceivedObject, header: ImageHeader,
 def _record(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
     with ledger.transaction() as session:
         same_uid = session.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid)).all()
-        if any(row.sha256 == received.sha256 for row in same_uid):
-            return Receipt.DUPLICATE
+        known = next((row for row in same_uid if row.sha256 == received.sha256), None)
+        if known:
+            return _again(session, known, received)
         study = _study(session, received, header)
         standing = Standing.CONTENDER if same_uid else Standing.PRIMARY
         session.add(_instance(study, received, header, standing))
@@ -55,6 +58,15 @@ def _record(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: 
         if standing is Standing.PRIMARY:
             _move_deadline(session, study, received.received_at, due)
     return Receipt.NEW if standing is Standing.PRIMARY else Receipt.CONTENDER
+
+
+def _again(session: Session, known: InstanceRow, received: ReceivedObject) -> Receipt:
+    if known.removed_at is None and known.missing_since is None:
+        return Receipt.DUPLICATE
+    # The study first and then its instance, as everywhere: so that no two transactions wait for each other.
+    session.get_one(StudyRow, known.study_id, with_for_update=True).last_received_at = received.received_at
+    known.removed_at = known.missing_since = None
+    return Receipt.BACK
 
 
 def _study(session: Session, received: ReceivedObject, header: ImageHeader) -> StudyRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -18,6 +18,7 @@ from dosremc_node.records import (
     Assessment,
     Document,
     ImageHeader,
+    NotAssessedReason,
     PatientAndStudy,
     Plan,
     PredecessorDocument,
@@ -38,7 +39,8 @@ class Hold:
 
 
 PlanRule = Callable[[Sequence[tuple[int, str, ImageHeader]]], Plan]
-"""What to do with a study's images: (instance id, digest, header) of each, in the order of arrival."""
+"""What to do with a study's images: (instance id, digest, header) of each, in the order of arrival. A header
+that would be assessed, had the image not been removed, says so (`NotAssessedReason.REMOVED`)."""
 
 
 def due_studies(ledger: Ledger, now: datetime) -> Sequence[StudyId]:
@@ -77,7 +79,13 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
 
 def _primary_images(session: Session, study_id: StudyId) -> list[tuple[int, str, ImageHeader]]:
     query = select(InstanceRow).where(InstanceRow.study_id == study_id, InstanceRow.standing == Standing.PRIMARY).order_by(InstanceRow.id)
-    return [(row.id, row.sha256, from_json(ImageHeader, row.header)) for row in session.scalars(query)]
+    return [(row.id, row.sha256, _header(row)) for row in session.scalars(query)]
+
+
+def _header(row: InstanceRow) -> ImageHeader:
+    header = from_json(ImageHeader, row.header)
+    # One that was never to be assessed keeps the reason for that.
+    return replace(header, not_assessed=header.not_assessed or NotAssessedReason.REMOVED) if row.removed_at else header
 
 
 def _latest(session: Session, study_id: StudyId) -> RevisionRow | None:

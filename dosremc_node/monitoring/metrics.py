@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dosremc_node.artifacts import ArtifactStore
 from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.images import image_counts
 from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
 
 
@@ -28,6 +30,10 @@ class LedgerCollector(Collector):
         for standing, count in instance_counts(self._ledger).items():
             instances.add_metric([standing], count)
         yield instances
+        images = GaugeMetricFamily("dosremc_images", "Received images by what became of their bytes.", labels=["place"])
+        for place, count in asdict(image_counts(self._ledger)).items():
+            images.add_metric([place], count)
+        yield images
         deliveries = GaugeMetricFamily("dosremc_deliveries", "Documents by destination and state.", labels=["destination", "state"])
         for (destination, delivery_state), count in delivery_counts(self._ledger).items():
             deliveries.add_metric([destination, delivery_state], count)

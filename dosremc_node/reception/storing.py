@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
-from dosremc_node.artifacts import ArtifactKind, ArtifactStore
+from dosremc_node.artifacts import ArtifactKind, ArtifactStore, content_key
 from dosremc_node.errors import NotDicom
 from dosremc_node.failures import places
 from dosremc_node.reception.spooling import SpooledObject, spooled_object
@@ -56,7 +56,12 @@ class Storing:
         if spooled is None:
             raise NotDicom(why="the request came without a data set")
         received = self._adopted(event, spooled)
-        self._accept(received)
+        try:
+            self._accept(received)
+        except NotDicom:
+            # The same bytes are refused whenever they come, so no row can ever speak of them.
+            self._store.remove(content_key(ArtifactKind.IMAGE, received.sha256))
+            raise
         log.info(
             "object_received",
             sha256=received.sha256[:12],

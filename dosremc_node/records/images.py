@@ -80,6 +80,13 @@ class NotAssessedReason(StrEnum):
     UNREADABLE = "The pixel data cannot be decoded."
     UNKNOWN_SCANNER = "The scanner belongs to no domain of this release."
     MIXED_DOMAINS = "The study's images come from scanners of different domains."
+    REMOVED = "The node had already removed this image when a further image of the study came."
+    IMAGES_REMOVED = "Images of this study had already been removed when a further one came: it can no longer be assessed as a whole, see the earlier report."
+    WITHDRAWN_FOR_QUALITY = "Withdrawn by a rejection note for quality reasons."
+    WITHDRAWN_FOR_SAFETY = "Withdrawn by a rejection note for patient safety reasons."
+    WITHDRAWN_FOR_WORKLIST = "Withdrawn by a rejection note: it was made under an incorrect worklist entry."
+    WITHDRAWN_FOR_RETENTION = "Withdrawn by a rejection note: its retention period has expired."
+    ALL_WITHDRAWN = "Every image of the study was withdrawn by a rejection note."
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,12 @@ from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
 from dosremc_node.reporting.presentation_state import presentation_state
 from dosremc_node.reporting.region import region_report
+from dosremc_node.reporting.rendition import rendition
 from dosremc_node.reporting.summary import summary_report
 
 settle_dicom_libraries()
 
-__all__ = ["document_uid", "render", "series_uid"]
+__all__ = ["document_uid", "render", "rendition", "series_uid"]
 
 
 def render(
@@ -49,11 +50,12 @@ def render(
     """A revision's documents of the ``kinds`` that are asked for, in the order of `DocumentKind`.
 
     Summary and CAD report are of the whole study, the others of each positive image where scores may be shown.
-    ``headers`` leads from SOP Instance UID to a local copy of the received image. ``predecessors`` are the documents of the
+    ``headers`` leads from SOP Instance UID to a local copy of the received image, but for images that were never to be scored and
+    are there no more. ``predecessors`` are the documents of the
     revision that this one supersedes; each new document names them all. ``pictures`` are what captures are drawn from. Raises `KeyError`
     where an image has no path, and `ValueError` where captures are asked for without pictures.
     """
-    first = revision.plan.images[0].header.sop_instance_uid
+    first = next(image.header.sop_instance_uid for image in revision.plan.images if image.header.sop_instance_uid in headers)
     case = Case(revision, assessment, release, node_name, read_identity(headers[first]), headers, predecessors, pictures)
     return tuple(document for kind in DocumentKind if kind in kinds for document in _MAKERS[kind](case))
 

@@ -45,7 +45,7 @@ def cad_report(case: Case) -> Document:
     An image has failed where it was to be scored and was not. One that is no screening view was never attempted, and the
     impression says that it was left out.
     """
-    images = (library_entry(image, case.headers[image.header.sop_instance_uid]) for image in case.revision.plan.images)
+    images = (library_entry(image, case.headers.get(image.header.sop_instance_uid)) for image in case.revision.plan.images)
     content = container(
         codes.MAMMOGRAPHY_CAD_REPORT,
         None,

@@ -26,9 +26,15 @@ from dosremc_node.reporting.patient import read_header
 _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 
 
-def library_entry(image: StudyImage, path: Path) -> ImageContentItem:
-    """The image, and below it what its header says; what the header lacks, or has in no valid form, is left out."""
-    header = read_header(path, "PatientOrientation", "ImagerPixelSpacing", "StudyDate", "StudyTime", "ContentDate", "ContentTime")
+_KEYWORDS = ("PatientOrientation", "ImagerPixelSpacing", "StudyDate", "StudyTime", "ContentDate", "ContentTime")
+
+
+def library_entry(image: StudyImage, path: Path | None) -> ImageContentItem:
+    """The image, and below it what its header says; what the header lacks, or has in no valid form, is left out.
+
+    Without a ``path``, because the image was removed, it is what the ledger remembers.
+    """
+    header = read_header(path, *_KEYWORDS) if path else Dataset()
     # highdicom wants a purpose of reference; the template's images have none.
     entry = ImageContentItem(
         codes.SOURCE_IMAGE, image.header.sop_class_uid, image.header.sop_instance_uid, relationship_type=RelationshipTypeValues.CONTAINS
