@@ -263,6 +263,14 @@ class PeerRefused(NodeError):
     """{peer} refused: {why}."""
 
 
+class TlsUnusable(NodeError):
+    """TLS to {peer} cannot be spoken: a file of its tls settings cannot be used ({why})."""
+
+
+class SecretMissing(NodeError):
+    """The environment variable {variable}, which is to hold the secret for {peer}, is empty or not set."""
+
+
 class NoSuchDestination(NodeError):
     """There is no destination {name} in the settings; there are: {known}."""
 
@@ -284,3 +292,18 @@ class NodeProcessEnded(NodeError):
 
 class ReferenceTooSmall(NodeError):
     """A reference of {exams} exams is too small to tell drift from chance: at least {needed} are needed. Wait for more exams of this scanner."""
+
+
+# --- Recalibration ----------------------------------------------------------------------------------------------------
+
+
+class ScoreTableUnreadable(NodeError):
+    """The score table {table} cannot be used, line {line}: {why}."""
+
+
+class TooFewExams(NodeError):
+    """The {what} has {exams} exams and at least {needed} are needed: wait for more."""
+
+
+class TooFewEvents(NodeError):
+    """There are {events} exams with a known malignancy and at least {needed} are needed: wait for more outcomes."""

@@ -4,11 +4,10 @@
 """
 
 from dosremc_node.delivery.asking import echo, found_on
-from dosremc_node.delivery.association import Peer
 from dosremc_node.delivery.rules import backoff, refuse_clinical_use
-from dosremc_node.delivery.sending import Sendable, send
+from dosremc_node.delivery.sending import Rendition, Sendable, send
 from dosremc_node.libraries import settle_dicom_libraries
 
 settle_dicom_libraries()
 
-__all__ = ["Peer", "Sendable", "backoff", "echo", "found_on", "refuse_clinical_use", "send"]
+__all__ = ["Rendition", "Sendable", "backoff", "echo", "found_on", "refuse_clinical_use", "send"]

@@ -8,14 +8,15 @@ from pydicom.dataset import Dataset
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
-from dosremc_node.delivery.association import Peer, associate
+from dosremc_node.delivery.association import associate
 from dosremc_node.errors import PeerRefused, PeerUnreachable
 from dosremc_node.records import FoundInstance
+from dosremc_node.settings import Destination
 
 _PENDING = (0xFF00, 0xFF01)
 
 
-def echo(peer: Peer, calling_ae_title: str) -> None:
+def echo(peer: Destination, calling_ae_title: str) -> None:
     """C-ECHO. Raises `PeerUnreachable` or `PeerRefused`, which say why."""
     with associate(peer, calling_ae_title, [Verification]) as association:
         answer = association.send_c_echo()
@@ -25,7 +26,7 @@ def echo(peer: Peer, calling_ae_title: str) -> None:
             raise PeerRefused(peer=peer.name, why=f"C-ECHO was answered with 0x{answer.Status:04X}")
 
 
-def found_on(peer: Peer, calling_ae_title: str, study_instance_uid: str) -> list[FoundInstance]:
+def found_on(peer: Destination, calling_ae_title: str, study_instance_uid: str) -> list[FoundInstance]:
     """Every instance that the PACS says it has of a study, series by series; none where it does not know the study.
 
     Raises `PeerUnreachable` or `PeerRefused`.
@@ -40,7 +41,9 @@ def found_on(peer: Peer, calling_ae_title: str, study_instance_uid: str) -> list
         return found
 
 
-def has_instance(peer: Peer, calling_ae_title: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
+def has_instance(
+    peer: Destination, calling_ae_title: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+) -> bool:
     """Whether the PACS says it has this very instance. Raises `PeerUnreachable` or `PeerRefused`."""
     keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series_instance_uid, "SOPInstanceUID": sop_instance_uid}
     with associate(peer, calling_ae_title, [StudyRootQueryRetrieveInformationModelFind]) as association:
@@ -56,7 +59,7 @@ def _query(level: str, **keys: str) -> Dataset:
     return query
 
 
-def _find(peer: Peer, association: Association, query: Dataset) -> Iterator[Dataset]:
+def _find(peer: Destination, association: Association, query: Dataset) -> Iterator[Dataset]:
     for status, identifier in list(association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)):
         if "Status" not in status:
             raise _silent(peer)
@@ -80,6 +83,6 @@ def _text(dataset: Dataset, keyword: str) -> str:
     return str(dataset.get(keyword) or "")
 
 
-def _silent(peer: Peer) -> PeerUnreachable:
+def _silent(peer: Destination) -> PeerUnreachable:
     why = f"it gave no answer within {peer.timeout_seconds:g} s, or ended the association"
     return PeerUnreachable(peer=peer.name, host=peer.host, port=peer.port, ae_title=peer.ae_title, why=why)

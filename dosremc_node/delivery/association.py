@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from dosremc_node.errors import PeerRefused, PeerUnreachable
+from dosremc_node.errors import PeerRefused, PeerUnreachable, TlsUnusable
 from dosremc_node.libraries import hasten
+from dosremc_node.settings import Destination, TransferSyntax
+from dosremc_node.tls import client_context
 
-TRANSFER_SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+TRANSFER_SYNTAXES: Final[Mapping[TransferSyntax, Sequence[UID]]] = {
+    TransferSyntax.EXPLICIT: (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
+    TransferSyntax.IMPLICIT: (ImplicitVRLittleEndian,),
+}
+"""What is proposed of each SOP class. The default transfer syntax is never left out (PS3.5 10.1)."""
 REJECTED_TRANSIENT: Final = 2
 LARGEST_PDU: Final = 131072
 
 
-class Peer(Protocol):
-    """Where to: a `settings.Destination` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def ae_title(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def timeout_seconds(self) -> float: ...
-
-
 @contextmanager
-def associate(peer: Peer, calling_ae_title: str, sop_classes: Sequence[str]) -> Iterator[Association]:
+def associate(
+    peer: Destination, calling_ae_title: str, sop_classes: Sequence[str], handlers: Sequence[EventHandlerType] = ()
+) -> Iterator[Association]:
     """An established association that proposes ``sop_classes``; released at the end.
 
     Raises `PeerUnreachable` where trying later may help (no connection, no answer, abort, transient rejection), and
     `PeerRefused` where a setting has to be changed on one side (permanent rejection, none of the SOP classes accepted).
     """
+    context = tls_context(peer)
     entity = AE(ae_title=calling_ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = peer.timeout_seconds
     for sop_class in dict.fromkeys(sop_classes):
-        entity.add_requested_context(sop_class, list(TRANSFER_SYNTAXES))
+        entity.add_requested_context(sop_class, list(TRANSFER_SYNTAXES[peer.transfer_syntax]))
     try:
         association = entity.associate(
-            peer.host, peer.port, ae_title=peer.ae_title, max_pdu=LARGEST_PDU, evt_handlers=[(evt.EVT_CONN_OPEN, _hasten)]
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            max_pdu=LARGEST_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _hasten), *handlers],
+            tls_args=(context, peer.host) if context else None,
         )
     except OSError:
         # The host name does not resolve; a connection that fails is no exception to the library.
@@ -63,6 +64,23 @@ def associate(peer: Peer, calling_ae_title: str, sop_classes: Sequence[str]) -> 
             association.release()
 
 
+def tls_context(peer: Destination) -> ssl.SSLContext | None:
+    """How TLS is spoken to a peer, None where it is not; raises `TlsUnusable`. Made anew each time: certificates are renewed on the disk."""
+    tls = peer.tls
+    if tls is None:
+        return None
+    try:
+        return client_context(
+            tls.ca_file,
+            tls.certificate_file,
+            tls.key_file,
+            minimum_version=tls.minimum_version,
+            check_host_name=tls.check_host_name,
+        )
+    except OSError as error:
+        raise TlsUnusable(peer=peer.name, why=error.strerror or type(error).__name__) from None
+
+
 def accepted(association: Association, sop_class: str) -> bool:
     """Whether the peer takes this SOP class."""
     return any(context.abstract_syntax == UID(sop_class) for context in association.accepted_contexts)
@@ -72,7 +90,7 @@ def _hasten(event: evt.Event) -> None:
     hasten(event.assoc)
 
 
-def _why_not(peer: Peer, association: Association) -> PeerRefused | PeerUnreachable:
+def _why_not(peer: Destination, association: Association) -> PeerRefused | PeerUnreachable:
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         return _rejection(peer, answer)
@@ -81,18 +99,24 @@ def _why_not(peer: Peer, association: Association) -> PeerRefused | PeerUnreacha
     return _unreachable(peer, _connection_problem(peer))
 
 
-def _rejection(peer: Peer, answer: A_ASSOCIATE) -> PeerRefused | PeerUnreachable:
+def _rejection(peer: Destination, answer: A_ASSOCIATE) -> PeerRefused | PeerUnreachable:
     why = f"it rejected the association: {answer.reason_str} ({answer.result_str}, {answer.source_str})"
     if answer.result == REJECTED_TRANSIENT:
         return _unreachable(peer, why)
     return PeerRefused(peer=peer.name, why=why)
 
 
-def _connection_problem(peer: Peer) -> str:
-    """Why no association came about, found by trying the TCP connection once more: the library only logs it."""
+def _connection_problem(peer: Destination) -> str:
+    """Why no association came about, found by trying the connection once more: the library only logs it."""
     try:
-        with socket.create_connection((peer.host, peer.port), timeout=peer.timeout_seconds):
+        with socket.create_connection((peer.host, peer.port), timeout=peer.timeout_seconds) as connection:
+            if context := tls_context(peer):
+                context.wrap_socket(connection, server_hostname=peer.host).close()
             return "it accepts the connection, but ended it or gave no answer to the association request"
+    except ssl.SSLCertVerificationError as error:
+        return f"its TLS certificate is not trusted ({error.verify_message})"
+    except ssl.SSLError as error:
+        return f"TLS could not be agreed on ({error.reason})"
     except socket.gaierror:
         return "its host name is unknown"
     except TimeoutError:
@@ -101,5 +125,5 @@ def _connection_problem(peer: Peer) -> str:
         return error.strerror or type(error).__name__
 
 
-def _unreachable(peer: Peer, why: str) -> PeerUnreachable:
+def _unreachable(peer: Destination, why: str) -> PeerUnreachable:
     return PeerUnreachable(peer=peer.name, host=peer.host, port=peer.port, ae_title=peer.ae_title, why=why)

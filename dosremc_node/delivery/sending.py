@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import Protocol
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.association import Association
 
 from dosremc_node.delivery.asking import has_instance
-from dosremc_node.delivery.association import Peer, accepted, associate
-from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, outcome_of, words_of
-from dosremc_node.errors import PeerRefused, PeerUnreachable
-from dosremc_node.records import DeliveryOutcome, DeliveryResult
+from dosremc_node.delivery.association import accepted, associate
+from dosremc_node.delivery.sop_classes import candidates, choose, names
+from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, SKIPPED, outcome_of, words_of
+from dosremc_node.errors import PeerRefused, PeerUnreachable, TlsUnusable
+from dosremc_node.records import DeliveryResult
+from dosremc_node.settings import Destination, NotAccepted
 
 
 class Sendable(Protocol):
@@ -29,43 +33,76 @@ class Sendable(Protocol):
     def content(self) -> bytes: ...
 
 
-def send(peer: Peer, calling_ae_title: str, documents: Sequence[Sendable]) -> Iterator[DeliveryResult]:
+Rendition = Callable[[Sendable, str], Sendable]
+"""A document under another SOP class, of which the bytes are kept by the time it is given back."""
+
+
+def send(peer: Destination, calling_ae_title: str, documents: Sequence[Sendable], rendition: Rendition) -> Iterator[DeliveryResult]:
     """Send ``documents`` over one association and yield the answer to each as soon as it is there.
 
-    There is one result for each document, in order, whatever the peer does: nothing is raised for it. A comment may quote
-    what the PACS wrote in Error Comment (0000,0902), which can name the patient: it belongs in the ledger, not in a log.
+    Each goes as the first SOP class that the peer wants and accepts; ``rendition`` is asked for it where the document is of another. There
+    is one result for each document, in order, under the UID that was sent, whatever the peer does: nothing is raised for it. A comment
+    may quote what the PACS wrote in Error Comment (0000,0902), which can name the patient: it belongs in the ledger, not in a log.
     """
+    classes = [uid for document in documents for uid in candidates(document.sop_class_uid, peer.structured_reports)]
     answered = 0
     try:
-        with associate(peer, calling_ae_title, [document.sop_class_uid for document in documents]) as association:
+        with associate(peer, calling_ae_title, classes) as association:
             for document in documents:
-                result = _store(association, document)
+                sent = document
+                if sop_class := choose(document.sop_class_uid, peer.structured_reports, partial(accepted, association)):
+                    sent = document if sop_class == document.sop_class_uid else rendition(document, sop_class)
+                result = _store(association, sent) if sop_class else not_accepted(peer, document)
                 if result.status == DUPLICATE_SOP_INSTANCE:
-                    result = _check_duplicate(peer, calling_ae_title, document, result)
+                    result = _check_duplicate(peer, calling_ae_title, sent, result)
                 answered += 1
                 yield result
-    except (PeerRefused, PeerUnreachable) as error:
-        outcome = REFUSED if isinstance(error, PeerRefused) else RETRY
+    except (PeerRefused, PeerUnreachable, TlsUnusable) as error:
+        outcome = RETRY if isinstance(error, PeerUnreachable) else REFUSED
         for document in documents[answered:]:
             yield DeliveryResult(document.sop_instance_uid, outcome, None, str(error))
 
 
-def _store(association: Association, document: Sendable) -> DeliveryResult:
-    def result(outcome: DeliveryOutcome, comment: str, status: int | None = None) -> DeliveryResult:
-        return DeliveryResult(document.sop_instance_uid, outcome, status, comment)
+def not_accepted(peer: Destination, document: Sendable) -> DeliveryResult:
+    """A document of which the peer takes no SOP class: it waits for a person, or is left out, as the destination's settings say."""
+    classes = names(candidates(document.sop_class_uid, peer.structured_reports))
+    why = f"The destination does not accept this SOP class (presentation context rejected): {classes}."
+    if peer.not_accepted is NotAccepted.SKIP:
+        return DeliveryResult(document.sop_instance_uid, SKIPPED, None, f'{why} It is left out, as not_accepted = "skip" says.')
+    remedy = 'Have the destination accept it, ask for other documents, or set not_accepted = "skip".'
+    return DeliveryResult(document.sop_instance_uid, REFUSED, None, f"{why} {remedy}")
 
+
+def _store(association: Association, document: Sendable) -> DeliveryResult:
     if not association.is_established:
-        return result(RETRY, "The association had ended before this document's turn.")
-    if not accepted(association, document.sop_class_uid):
-        return result(REFUSED, "The destination does not accept this SOP class (presentation context rejected).")
+        return DeliveryResult(document.sop_instance_uid, RETRY, None, "The association had ended before this document's turn.")
     try:
-        answer = association.send_c_store(_dataset(document))
+        answer = association.send_c_store(_encoded_for(association, document))
     except RuntimeError:
         # The association ended after the look at it, above.
         answer = Dataset()
     if "Status" not in answer:
-        return result(RETRY, "No answer came: the destination was silent for too long, or ended the association.")
-    return result(outcome_of(answer.Status), _comment(answer), answer.Status)
+        silence = "No answer came: the destination was silent for too long, or ended the association."
+        return DeliveryResult(document.sop_instance_uid, RETRY, None, silence)
+    return DeliveryResult(document.sop_instance_uid, outcome_of(answer.Status), answer.Status, _comment(answer))
+
+
+def _encoded_for(association: Association, document: Sendable) -> Dataset:
+    """The kept data set; for a peer that takes Implicit VR only, the same values without their VRs."""
+    dataset = _dataset(document)
+    syntaxes = {c.transfer_syntax[0] for c in association.accepted_contexts if c.abstract_syntax == document.sop_class_uid}
+    if dataset.file_meta.TransferSyntaxUID not in syntaxes:
+        _forget_explicit_vr(dataset)
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    return dataset
+
+
+def _forget_explicit_vr(dataset: Dataset) -> None:
+    """Have the writer take every value byte by byte: decoded and encoded again, odd names would change or fail."""
+    for element in (dataset[tag] for tag in list(dataset.keys()) if dataset.get_item(tag).VR == "SQ"):
+        for item in element.value:
+            _forget_explicit_vr(item)
+    dataset.set_original_encoding(is_implicit_vr=True, is_little_endian=True, character_encoding=dataset.original_character_set)
 
 
 def _dataset(document: Sendable) -> Dataset:
@@ -78,7 +115,7 @@ def _comment(answer: Dataset) -> str:
     return f"{words_of(answer.Status)}: {said}" if said else words_of(answer.Status)
 
 
-def _check_duplicate(peer: Peer, calling_ae_title: str, document: Sendable, result: DeliveryResult) -> DeliveryResult:
+def _check_duplicate(peer: Destination, calling_ae_title: str, document: Sendable, result: DeliveryResult) -> DeliveryResult:
     """0x0111 after a crash means delivered, once the PACS has been asked and has it (promise 4)."""
     dataset = _dataset(document)
     uids = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), document.sop_instance_uid)

@@ -13,6 +13,7 @@ from dosremc_node.records import DeliveryOutcome
 DELIVERED: Final = DeliveryOutcome.DELIVERED
 RETRY: Final = DeliveryOutcome.RETRY
 REFUSED: Final = DeliveryOutcome.REFUSED
+SKIPPED: Final = DeliveryOutcome.SKIPPED
 
 DUPLICATE_SOP_INSTANCE: Final = 0x0111
 """The PACS says that it has the document already, as after a crash between its answer and our row: to be checked by asking."""

@@ -2,7 +2,7 @@
 
 It is the one place that reads and writes rows, and it hands out records. Its files answer: which tables (`tables`),
 what may follow what (`states`), what happens when an object arrives (`receiving`), how a revision is opened, taken in
-hand and finished (`revisions`), what is on its way where (`deliveries`), which release is in force (`releases`), what
+hand and finished (`revisions`), what is on its way where (`deliveries`), what is to be committed to (`commitments`), which release is in force (`releases`), what
 was measured of the images (`moments`), who did what (`audit`), and what a person wants to see (`overview`).
 """
 

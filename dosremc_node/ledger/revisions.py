@@ -182,8 +182,14 @@ def predecessor_documents(ledger: Ledger, revision: StudyRevision) -> Sequence[P
     with ledger.reading() as session:
         return [
             PredecessorDocument(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, revision.who.study_instance_uid)
-            for row in _row(session, revision.study_id, revision.predecessor).documents
+            for row in _in_use(_row(session, revision.study_id, revision.predecessor).documents)
         ]
+
+
+def _in_use(documents: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
+    """All but those that went out as a rendition only: nobody has them."""
+    replaced = {row.rendition_of for row in documents}
+    return [row for row in documents if row.deliveries or row.sop_instance_uid not in replaced]
 
 
 def keep_documents(
@@ -228,13 +234,20 @@ def _park(row: RevisionRow, reason: str) -> None:
 
 def finish_if_delivered(row: RevisionRow) -> None:
     """Done means delivered (promise 2): done when every delivery is, parked when nothing is left to try."""
-    deliveries = [delivery for document in row.documents for delivery in document.deliveries]
-    if any(delivery.state == DeliveryState.DUE for delivery in deliveries):
+    if any(delivery.state in (DeliveryState.DUE, DeliveryState.UNCOMMITTED) for delivery in _deliveries(row)):
         return
     if parked := _parked_deliveries(row):
         _park(row, f"{parked[0].destination}: {parked[0].comment}")
     else:
         _advance(row, RevisionState.DONE)
+
+
+def settle_revision(row: RevisionRow) -> None:
+    """After something of a revision was decided from outside: it may be done by that, even where it was parked."""
+    if row.state == RevisionState.PARKED and row.documents:
+        _advance(row, RevisionState.DELIVERING)
+    if row.state == RevisionState.DELIVERING:
+        finish_if_delivered(row)
 
 
 def park_revision(ledger: Ledger, hold: Hold, reason: str) -> None:
@@ -268,7 +281,11 @@ def drive_again(ledger: Ledger, study_id: StudyId, actor: str) -> int:
 
 
 def _parked_deliveries(row: RevisionRow) -> list[DeliveryRow]:
-    return [delivery for document in row.documents for delivery in document.deliveries if delivery.state == DeliveryState.PARKED]
+    return [delivery for delivery in _deliveries(row) if delivery.state == DeliveryState.PARKED]
+
+
+def _deliveries(row: RevisionRow) -> list[DeliveryRow]:
+    return [delivery for document in row.documents for delivery in document.deliveries]
 
 
 def _drive(row: RevisionRow) -> None:

@@ -35,8 +35,12 @@ class RevisionState(StrEnum):
 
 class DeliveryState(StrEnum):
     DUE = "due"
+    UNCOMMITTED = "uncommitted"
+    """The destination answered Success, and has yet to take responsibility for it (storage commitment)."""
     DELIVERED = "delivered"
     PARKED = "parked"
+    GIVEN_UP = "given-up"
+    """Not to be delivered any more: a person said so, or the destination's settings do of what it does not accept."""
 
 
 class StudyState(StrEnum):
@@ -66,9 +70,11 @@ REVISIONS: Mapping[RevisionState, frozenset[RevisionState]] = {
 }
 
 DELIVERIES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.DUE: frozenset({DeliveryState.DELIVERED, DeliveryState.PARKED}),
-    DeliveryState.PARKED: frozenset({DeliveryState.DUE}),
+    DeliveryState.DUE: frozenset({DeliveryState.UNCOMMITTED, DeliveryState.DELIVERED, DeliveryState.PARKED, DeliveryState.GIVEN_UP}),
+    DeliveryState.UNCOMMITTED: frozenset({DeliveryState.DELIVERED, DeliveryState.DUE, DeliveryState.PARKED, DeliveryState.GIVEN_UP}),
+    DeliveryState.PARKED: frozenset({DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.GIVEN_UP}),
     DeliveryState.DELIVERED: frozenset(),
+    DeliveryState.GIVEN_UP: frozenset(),
 }
 
 

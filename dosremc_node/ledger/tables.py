@@ -177,7 +177,10 @@ class BatchNormMomentsRow(Base):
 
 
 class DocumentRow(Base):
-    """A rendered document, whose bytes lie among the artifacts from before the first send (promise 4)."""
+    """A rendered document, whose bytes lie among the artifacts from before the first send (promise 4).
+
+    ``rendition_of`` is the UID of the document that it is a rendition of, made for destinations that want it otherwise.
+    """
 
     __tablename__ = "document"
 
@@ -189,6 +192,7 @@ class DocumentRow(Base):
     series_instance_uid: Mapped[str] = mapped_column(String(64))
     description: Mapped[str] = mapped_column(String(64))
     artifact_key: Mapped[str] = mapped_column(String(160))
+    rendition_of: Mapped[str | None] = mapped_column(String(64))
     rendered_at: Mapped[datetime]
 
     revision: Mapped[RevisionRow] = relationship(back_populates="documents")
@@ -196,7 +200,10 @@ class DocumentRow(Base):
 
 
 class DeliveryRow(Base):
-    """One document on its way to one destination. ``due_at`` is the next try."""
+    """One document on its way to one destination. ``due_at`` is the next try, of sending it or of asking for commitment.
+
+    ``commit_by`` is until when the destination may commit to its storage, ``transaction_uid`` the request that asked for it last.
+    """
 
     __tablename__ = "delivery"
 
@@ -209,10 +216,24 @@ class DeliveryRow(Base):
     status: Mapped[int | None]
     comment: Mapped[str] = mapped_column(Text, default="")
     delivered_at: Mapped[datetime | None]
+    commit_by: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(String(64))
 
     document: Mapped[DocumentRow] = relationship(back_populates="deliveries")
 
     __table_args__ = (UniqueConstraint("document_id", "destination"), Index("ix_delivery_due", "state", "due_at"))
+
+
+class CommitmentRow(Base):
+    """A request for storage commitment. Its answer may come days later, and on an association that the destination opens."""
+
+    __tablename__ = "commitment"
+
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(32))
+    requested_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
 
 
 class AuditRow(Base):

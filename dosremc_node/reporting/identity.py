@@ -27,12 +27,12 @@ def document_uid(node_name: str, revision: StudyRevision, kind: DocumentKind, so
     It is derived from node, study, revision, release, kind, image and SOP class (promise 4), so a document that is
     rendered a second time is recognised as the same one. ``image_uid`` is empty for documents of the whole study.
     """
-    return _derived("instance", *_parts(node_name, revision, kind, sop_class_uid, image_uid))
+    return derived_uid("instance", *_parts(node_name, revision, kind, sop_class_uid, image_uid))
 
 
 def series_uid(node_name: str, revision: StudyRevision, kind: DocumentKind, sop_class_uid: str, image_uid: str = "") -> str:
     """The Series Instance UID, derived likewise: each document has a series of its own."""
-    return _derived("series", *_parts(node_name, revision, kind, sop_class_uid, image_uid))
+    return derived_uid("series", *_parts(node_name, revision, kind, sop_class_uid, image_uid))
 
 
 def tracking_uid(node_name: str, release_id: str, image_uid: str, finding: int) -> str:
@@ -40,7 +40,7 @@ def tracking_uid(node_name: str, release_id: str, image_uid: str, finding: int) 
 
     Each image has its own, because viewers draw what shares one as a single mark.
     """
-    return _derived("tracking", node_name, release_id, image_uid, str(finding))
+    return derived_uid("tracking", node_name, release_id, image_uid, str(finding))
 
 
 def series_number(revision: StudyRevision, kind: DocumentKind, place: int) -> int:
@@ -66,6 +66,7 @@ def _parts(node_name: str, revision: StudyRevision, kind: DocumentKind, sop_clas
     return (node_name, *study, revision.plan.release_id, kind, image_uid, sop_class_uid)
 
 
-def _derived(*parts: str) -> str:
+def derived_uid(*parts: str) -> str:
+    """The UID that follows from ``parts`` (PS3.5 B.2, from a digest instead of a UUID)."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
     return f"2.25.{int.from_bytes(digest[:16], 'big')}"

@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from bench.exams import JPEG_2000, UNCOMPRESSED, eight_views, full_size_image, full_size_study
 from bench.measuring import Result, Scope, milliseconds
 from bench.nodes import Watched, watched_node
-from dosremc_node import delivery
+from dosremc_node import delivery, reporting
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inference import InferenceEngine
 from dosremc_node.records import DocumentFile, Laterality
@@ -52,7 +52,7 @@ def _floor(scope: Scope, syntax: str, watched: Watched) -> float:
 
         def all_of_it() -> None:
             engine.score(release, bank, workers.prepare(path, release.release.preprocessing, Laterality.LEFT))
-            delivery.send(watched.node.settings.destinations[0], watched.node.settings.node.ae_title, [document])
+            delivery.send(watched.node.settings.destinations[0], watched.node.settings.node.ae_title, [document], reporting.rendition)
 
         all_of_it()
         return median(milliseconds(all_of_it) for _ in range(scope.times(5)))

@@ -17,6 +17,7 @@ import pytest
 from dosremc_node.delivery import echo, found_on, send
 from dosremc_node.errors import PeerRefused, PeerUnreachable
 from dosremc_node.records import DeliveryOutcome, Document
+from dosremc_node.reporting import rendition
 from dosremc_node.simulation.pacs import Orthanc, orthanc_program
 
 STUDY = "1.2.826.0.1.3680043.8.498.2000"
@@ -37,7 +38,7 @@ def test_orthanc_stores_and_says_what_it_has(orthanc: Any, start_scp: Callable[.
     documents = [a_document(1), a_document(2)]
     assert found_on(destination, "NODE", STUDY) == []
     for _ in range(2):
-        results = list(send(destination, "NODE", documents))
+        results = list(send(destination, "NODE", documents, rendition))
         assert [result.outcome for result in results] == [DeliveryOutcome.DELIVERED] * 2
     found = sorted(found_on(destination, "NODE", STUDY), key=lambda instance: instance.series_description)
     assert [(f.sop_class_uid, f.sop_instance_uid, f.series_instance_uid, f.series_description, f.modality) for f in found] == [
@@ -50,7 +51,7 @@ def test_orthanc_rejects_a_caller_that_it_does_not_know(
 ) -> None:
     """A calling AE title that the PACS does not know is refused, with words that say so."""
     destination = start_scp().destination(port=orthanc.port, ae_title="ORTHANC")
-    (result,) = send(destination, "STRANGER", [a_document(3)])
+    (result,) = send(destination, "STRANGER", [a_document(3)], rendition)
     assert result.outcome is not DeliveryOutcome.DELIVERED
     assert result.comment
 
@@ -87,7 +88,7 @@ def test_dcmtk_receives_the_kept_bytes(
     wait_until_it_listens(port)
     echo(destination, "NODE")
     document = a_document(1)
-    (result,) = send(destination, "NODE", [document])
+    (result,) = send(destination, "NODE", [document], rendition)
     assert result.outcome is DeliveryOutcome.DELIVERED
     (path,) = received.iterdir()
     stored, sent = pydicom.dcmread(path), pydicom.dcmread(BytesIO(document.content))

@@ -12,12 +12,13 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedSRStorage, ImplicitVRLittleEndian
+from pydicom.uid import ImplicitVRLittleEndian, MammographyCADSRStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from dosremc_node.delivery import send
 from dosremc_node.records import DeliveryOutcome, Document
+from dosremc_node.reporting import rendition
 
 DELIVERED, RETRY, REFUSED = DeliveryOutcome.DELIVERED, DeliveryOutcome.RETRY, DeliveryOutcome.REFUSED
 
@@ -32,7 +33,7 @@ def test_the_wire_carries_the_kept_bytes(start_scp: Callable[..., Any], a_docume
     """Promise 4: what arrives is byte-identical to what was kept, in order, over one association."""
     scp = start_scp()
     documents = [a_document(1), a_document(2)]
-    results = list(send(scp.destination(), "NODE", documents))
+    results = list(send(scp.destination(), "NODE", documents, rendition))
     assert [(result.outcome, result.status, result.comment) for result in results] == [(DELIVERED, 0, "Success (0x0000)")] * 2
     assert [result.sop_instance_uid for result in results] == [document.sop_instance_uid for document in documents]
     assert scp.stored == [data_set(document) for document in documents]
@@ -42,7 +43,7 @@ def test_implicit_only_peer_gets_the_same_values(start_scp: Callable[..., Any], 
     """A PACS that takes only Implicit VR Little Endian receives the same document in that encoding."""
     scp = start_scp(syntaxes=(ImplicitVRLittleEndian,))
     document = a_document(1)
-    (result,) = send(scp.destination(), "NODE", [document])
+    (result,) = send(scp.destination(), "NODE", [document], rendition)
     assert result.outcome is DELIVERED
     received = pydicom.filereader.read_dataset(BytesIO(scp.stored[0]), is_implicit_VR=True, is_little_endian=True)
     sent = pydicom.dcmread(BytesIO(document.content))
@@ -72,7 +73,7 @@ def test_every_status_is_read(
 ) -> None:
     """Promise 2: stored with a warning is delivered, out of resources is tried again, a refusal is one."""
     scp = start_scp(status=status, comment="what the PACS says")
-    (result,) = send(scp.destination(), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
     assert (result.outcome, result.status) == (outcome, status)
     assert f"0x{status:04X}" in result.comment
     assert result.comment.endswith(": what the PACS says")
@@ -82,9 +83,9 @@ def test_duplicate_that_the_pacs_has_is_delivered(start_scp: Callable[..., Any],
     """Promise 4: 0x0111 after a crash means delivered, once the PACS has been asked."""
     scp = start_scp()
     document = a_document(1)
-    list(send(scp.destination(), "NODE", [document]))
+    list(send(scp.destination(), "NODE", [document], rendition))
     scp.status = 0x0111
-    (result,) = send(scp.destination(), "NODE", [document])
+    (result,) = send(scp.destination(), "NODE", [document], rendition)
     assert (result.outcome, result.status) == (DELIVERED, 0x0111)
     assert "it has the document" in result.comment
 
@@ -95,7 +96,7 @@ def test_duplicate_that_cannot_be_confirmed_is_tried_again(
 ) -> None:
     """0x0111 is never believed alone: another instance may have taken the UID, or the PACS cannot be asked."""
     scp = start_scp(status=0x0111, **behaviour)
-    (result,) = send(scp.destination(), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
     assert (result.outcome, result.status) == (RETRY, 0x0111)
 
 
@@ -104,16 +105,16 @@ def test_rejected_presentation_context_refuses_that_document_only(
 ) -> None:
     """A PACS that takes one of two SOP classes gets that one; the other is refused in words."""
     scp = start_scp()
-    documents = [a_document(1, EnhancedSRStorage), a_document(2)]
-    results = list(send(scp.destination(), "NODE", documents))
+    documents = [a_document(1, MammographyCADSRStorage), a_document(2)]
+    results = list(send(scp.destination(), "NODE", documents, rendition))
     assert [result.outcome for result in results] == [REFUSED, DELIVERED]
     assert "does not accept this SOP class" in results[0].comment
 
 
 def test_peer_that_accepts_none_of_the_classes_refuses(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
     """Where no presentation context at all is accepted every document is refused, not tried for ever."""
-    scp = start_scp(storage=(EnhancedSRStorage,))
-    (result,) = send(scp.destination(), "NODE", [a_document(1)])
+    scp = start_scp(storage=(MammographyCADSRStorage,))
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
     assert (result.outcome, result.status) == (REFUSED, None)
     assert "none of the proposed SOP classes" in result.comment
 
@@ -122,7 +123,7 @@ def test_unknown_called_ae_title_refuses_with_the_reason(start_scp: Callable[...
     """A permanent rejection is a matter for the administrator, who reads its reason."""
     scp = start_scp()
     scp.entity.require_called_aet = True
-    (result,) = send(scp.destination(ae_title="OTHER"), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(ae_title="OTHER"), "NODE", [a_document(1)], rendition)
     assert result.outcome is REFUSED
     assert "Called AE title not recognised" in result.comment
 
@@ -134,7 +135,7 @@ def test_transient_rejection_is_tried_again(start_scp: Callable[..., Any], a_doc
     other = AE()
     other.add_requested_context(Verification)
     holding = other.associate("127.0.0.1", scp.port)
-    (result,) = send(scp.destination(), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
     holding.release()
     assert result.outcome is RETRY
     assert "Rejected Transient" in result.comment
@@ -148,7 +149,7 @@ unclosed_socket_of_the_library = pytest.mark.filterwarnings("ignore:unclosed <so
 def test_unreachable_peer_is_tried_again(start_scp: Callable[..., Any], a_document: Callable[..., Document], free_port: int) -> None:
     """Nobody listens: each document gets its own result, and the comment says where it was tried."""
     documents = [a_document(1), a_document(2)]
-    results = list(send(start_scp().destination(port=free_port), "NODE", documents))
+    results = list(send(start_scp().destination(port=free_port), "NODE", documents, rendition))
     assert [result.outcome for result in results] == [RETRY, RETRY]
     assert "Connection refused" in results[0].comment
     assert f"127.0.0.1:{free_port}" in results[0].comment
@@ -156,7 +157,7 @@ def test_unreachable_peer_is_tried_again(start_scp: Callable[..., Any], a_docume
 
 def test_unknown_host_is_tried_again(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
     """A name that does not resolve is said so."""
-    (result,) = send(start_scp().destination(host="no-such-host.invalid"), "NODE", [a_document(1)])
+    (result,) = send(start_scp().destination(host="no-such-host.invalid"), "NODE", [a_document(1)], rendition)
     assert result.outcome is RETRY
     assert "host name is unknown" in result.comment
 
@@ -174,7 +175,7 @@ def test_abort_in_the_middle_leaves_the_rest_to_be_tried_again(start_scp: Callab
 
     scp.store = store
     destination = scp.destination(timeout_seconds=1.0)
-    results = list(send(destination, "NODE", [a_document(number) for number in (1, 2, 3)]))
+    results = list(send(destination, "NODE", [a_document(number) for number in (1, 2, 3)], rendition))
     assert [result.outcome for result in results] == [DELIVERED, RETRY, RETRY]
     assert [result.status for result in results] == [0, None, None]
 
@@ -188,7 +189,7 @@ def test_silent_peer_is_given_up_after_the_timeout(start_scp: Callable[..., Any]
         return 0
 
     scp = start_scp(store=store)
-    (result,) = send(scp.destination(timeout_seconds=0.3), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(timeout_seconds=0.3), "NODE", [a_document(1)], rendition)
     release.set()
     assert (result.outcome, result.status) == (RETRY, None)
 
@@ -197,7 +198,7 @@ def test_peer_that_accepts_tcp_and_says_nothing_is_tried_again(start_scp: Callab
     """A listener that is no DICOM application is no crash either."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         destination = start_scp().destination(port=listener.getsockname()[1], timeout_seconds=0.3)
-        (result,) = send(destination, "NODE", [a_document(1)])
+        (result,) = send(destination, "NODE", [a_document(1)], rendition)
     assert result.outcome is RETRY
     assert "no answer to the association request" in result.comment
 
@@ -205,7 +206,7 @@ def test_peer_that_accepts_tcp_and_says_nothing_is_tried_again(start_scp: Callab
 def test_results_come_one_by_one(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
     """A result can be entered in the ledger before the next document is sent; stopping early releases the association."""
     scp = start_scp()
-    results = send(scp.destination(), "NODE", [a_document(1), a_document(2)])
+    results = send(scp.destination(), "NODE", [a_document(1), a_document(2)], rendition)
     assert next(results).outcome is DELIVERED
     assert len(scp.stored) == 1
     results.close()
@@ -218,7 +219,7 @@ def test_nothing_identifying_is_logged(
     """Promise 13: neither the document's identifiers nor what the PACS wrote in its comment reach a log."""
     scp = start_scp(status=0x0111, comment="CANARY of the PACS")
     with caplog.at_level(logging.DEBUG):
-        list(send(scp.destination(), "NODE", [a_document(1, PatientID="CANARY")]))
+        list(send(scp.destination(), "NODE", [a_document(1, PatientID="CANARY")], rendition))
     assert "CANARY" not in caplog.text
     assert "1.2.826.0.1.3680043.8.498.2000" not in caplog.text
 
@@ -228,5 +229,5 @@ def test_odd_answer_without_a_known_status_is_no_success(start_scp: Callable[...
     answer = Dataset()
     answer.Status = 0xFF00
     scp = start_scp(store=lambda _: answer)
-    (result,) = send(scp.destination(), "NODE", [a_document(1)])
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
     assert result.outcome is RETRY
