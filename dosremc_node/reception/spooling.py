@@ -34,6 +34,7 @@ IMPLEMENTATION_VERSION = "DOSREMC_NODE"
 
 _PREAMBLE = bytes(128) + b"DICM"
 _LARGEST_IN_MEMORY = 1 << 20
+_LOOK_AGAIN_BYTES = 1 << 24
 _INVALID_PDU = "Evt19"  # PS3.8 Table 9-10: the association is aborted
 
 
@@ -45,12 +46,15 @@ class SpooledObject:
     """
 
     def __init__(self, store: ArtifactStore, keep_free_bytes: int) -> None:
-        """Open a file in the store's incoming folder, unless fewer than ``keep_free_bytes`` would stay free."""
+        """Open a file in the store's incoming folder; it fails, now or when it has grown, where fewer than ``keep_free_bytes`` are free."""
         self.began = time.monotonic()
+        self._store, self._keep_free_bytes = store, keep_free_bytes
+        self._look_again_at = _LOOK_AGAIN_BYTES
         self._failure: OSError | None = None
         self._file: IncomingFile | None = None
         try:
-            self._file = _incoming_file(store, keep_free_bytes)
+            self._see_that_there_is_room()
+            self._file = IncomingFile(store.incoming)
         except OSError as error:
             self._failure = error
 
@@ -75,9 +79,17 @@ class SpooledObject:
             return
         try:
             self._file.write(content)
+            if self._file.size >= self._look_again_at:
+                self._look_again_at += _LOOK_AGAIN_BYTES
+                self._see_that_there_is_room()
         except OSError as error:
             self._failure = error
             self.close()
+
+    def _see_that_there_is_room(self) -> None:
+        # Also while it grows: several large objects that began together would fill what none of them alone does.
+        if self._store.free_bytes() < self._keep_free_bytes:
+            raise OSError(errno.ENOSPC, "the space that is to be kept free")
 
     def flush(self) -> None:
         """Nothing: the bytes are synced once, by `finish`."""
@@ -92,12 +104,6 @@ class SpooledObject:
         """Remove the file, unless the store has adopted it."""
         if self._file:
             self._file.close()
-
-
-def _incoming_file(store: ArtifactStore, keep_free_bytes: int) -> IncomingFile:
-    if store.free_bytes() < keep_free_bytes:
-        raise OSError(errno.ENOSPC, "the space that is to be kept free")
-    return IncomingFile(store.incoming)
 
 
 def spooled_object(request: C_STORE) -> SpooledObject | None:
