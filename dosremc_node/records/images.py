@@ -86,6 +86,7 @@ class NotAssessedReason(StrEnum):
     WITHDRAWN_FOR_SAFETY = "Withdrawn by a rejection note for patient safety reasons."
     WITHDRAWN_FOR_WORKLIST = "Withdrawn by a rejection note: it was made under an incorrect worklist entry."
     WITHDRAWN_FOR_RETENTION = "Withdrawn by a rejection note: its retention period has expired."
+    OTHER_PATIENT = "Set aside by a person: the image names another patient."
     ALL_WITHDRAWN = "Every image of the study was withdrawn by a rejection note."
 
 
@@ -98,6 +99,9 @@ class PatientAndStudy:
     issuer_of_patient_id: str = ""
     accession_number: str = ""
     study_date: date | None = None
+    patient_name: str = ""
+    """As the header has it, such as ``DOE^JANE``."""
+    birth_date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
