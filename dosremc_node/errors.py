@@ -61,6 +61,14 @@ class NoSuchStudy(NodeError):
     """The ledger has no study {study}. `dosremc-node status --all` lists what it has."""
 
 
+class NoSuchConflict(NodeError):
+    """There is no conflict {conflict}. `dosremc-node conflicts list --all` lists them."""
+
+
+class WrongResolution(NodeError):
+    """The conflict {conflict} cannot be resolved so: {why}."""
+
+
 class LedgerUnavailable(NodeError):
     """The ledger's database does not answer ({why}): what was to be done is still due when it is back."""
 

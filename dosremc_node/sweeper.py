@@ -15,11 +15,11 @@ from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
-from dosremc_node.ledger import deliveries, receiving, revisions
+from dosremc_node.ledger import commitments, deliveries, receiving, revisions
 from dosremc_node.records import StudyId
 from dosremc_node.workflow import Journey
 
-ASSESS, DELIVER, COMPARE = "assess", "deliver", "compare"
+ASSESS, DELIVER, COMMIT, COMPARE = "assess", "deliver", "commit", "compare"
 EXECUTORS = "executors"
 _LOOK_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 3600.0
@@ -60,6 +60,7 @@ class Sweeper:
         self._enqueue_comparisons()
         self._enqueue_assessments()
         self._enqueue_deliveries()
+        self._enqueue_commitments()
 
     def _open_due_revisions(self) -> None:
         now = datetime.now(UTC)
@@ -95,6 +96,15 @@ class Sweeper:
             arguments = dataclasses.astuple(due)
             name = ":".join(map(str, (DELIVER, *arguments)))
             self._enqueue(name, partial(self._engine.enqueue_for, due.destination, DELIVER), self._journey.deliver, *arguments)
+
+    def _enqueue_commitments(self) -> None:
+        now = datetime.now(UTC)
+        if parked := commitments.park_overdue(self._node.ledger, now):
+            log.warning("commitment_overdue", documents=parked)
+        for due in commitments.due_commitments(self._node.ledger, now):
+            arguments = dataclasses.astuple(due)
+            name = ":".join(map(str, (COMMIT, *arguments)))
+            self._enqueue(name, partial(self._engine.enqueue_for, due.destination, DELIVER), self._journey.commit, *arguments)
 
     def _enqueue(self, name: str, enqueue: Callable[..., None], workflow: Callable[..., None], *arguments: str | int) -> None:
         """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""

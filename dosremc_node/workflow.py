@@ -11,23 +11,22 @@ again and again what is due, and has that executed. So a crash at any moment lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from dosremc_node import delivery, inference, reporting, studies
+from dosremc_node import dispatch, inference, reporting, studies
 from dosremc_node.artifacts import ArtifactKind, content_key
 from dosremc_node.engine import Workflows, step, workflow, workflows
 from dosremc_node.errors import (
     ArtifactMissing,
     LedgerUnavailable,
-    NodeError,
     NodeStopping,
     NotAMammogram,
     NotDicom,
@@ -39,16 +38,14 @@ from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inference import ScoredImage
 from dosremc_node.inputs import NetworkInputs
 from dosremc_node.ledger import deliveries, moments, receiving, revisions
-from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
+from dosremc_node.ledger.commitments import DueCommitment
+from dosremc_node.ledger.deliveries import DueDelivery
 from dosremc_node.ledger.receiving import Receipt
 from dosremc_node.ledger.revisions import Hold
 from dosremc_node.ledger.states import Standing
 from dosremc_node.node import Node
 from dosremc_node.records import (
     BankId,
-    DeliveryOutcome,
-    DeliveryResult,
-    DocumentFile,
     ImageScore,
     NetworkInput,
     NotAssessedReason,
@@ -253,40 +250,24 @@ class Journey(Workflows):
         documents = deliveries.documents_to_send(self.node.ledger, due)
         if not documents:  # all entered before a crash, or by another process
             return
-        results = self._answers(due, documents)
-        deliveries.keep_results(self.node.ledger, due, results, partial(self._next_try, destination), datetime.now(UTC))
+        results, now = dispatch.answers(self.node, due, documents), datetime.now(UTC)
+        settings = self.node.settings
+        by = dispatch.commit_by(settings, destination, now)
+        deliveries.keep_results(self.node.ledger, due, results, partial(dispatch.next_try, settings, destination), now, commit_by=by)
         for result in results:
             log.info(
                 "document_sent", study=study_id, revision=number, destination=destination, outcome=result.outcome, status=result.status
             )
 
-    def _answers(self, due: DueDelivery, documents: Sequence[DocumentToSend]) -> Sequence[DeliveryResult]:
-        node = self.node
-        try:
-            destination = node.settings.destination(due.destination)
-            delivery.refuse_clinical_use(self._release_of(due), destination)
-            files = [DocumentFile(each.sop_class_uid, each.sop_instance_uid, node.store.read(each.artifact_key)) for each in documents]
-            return list(delivery.send(destination, node.settings.node.ae_title, files))
-        except LedgerUnavailable:
-            raise
-        except NodeError as error:
-            outcome, why = DeliveryOutcome.REFUSED, str(error)
-        except Exception as error:  # noqa: BLE001 - the boundary: it counts as a try, so that the limit parks it
-            outcome, why = DeliveryOutcome.RETRY, describe(error)
-        log.warning("delivery_failed", study=due.study_id, revision=due.number, destination=due.destination, reason=why)
-        return [DeliveryResult(each.sop_instance_uid, outcome, None, why) for each in documents]
+    @workflow
+    def commit(self, study_id: str, number: int, destination: str, asked: int) -> None:
+        """Ask a destination to commit to what it stored of a revision; it may report days later, to whoever listens then."""
+        self.ask(study_id, number, destination, asked)
 
-    def _release_of(self, due: DueDelivery) -> Release:
-        revision = revisions.get_revision(self.node.ledger, due.study_id, due.number)
-        return self.node.shelf.load(revision.plan.release_id).release
-
-    def _next_try(self, name: str, attempts: int) -> datetime | None:
-        destination = self.node.settings.destination(name)
-        if attempts >= destination.attempts:
-            return None
-        return datetime.now(UTC) + timedelta(
-            seconds=delivery.backoff(attempts, destination.retry_seconds, destination.retry_seconds_at_most)
-        )
+    @step
+    def ask(self, study_id: str, number: int, destination: str, asked: int) -> None:
+        """One request (N-ACTION). Repeated after a crash it does nothing, and the row is due again."""
+        dispatch.ask_commitment(self.node, DueCommitment(StudyId(study_id), number, destination, asked))
 
     # --- Compare: the same UID came again with other bytes ------------------------------------------------------------
 

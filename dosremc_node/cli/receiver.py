@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from dosremc_node.dispatch import enter_report
 from dosremc_node.node import Node
 from dosremc_node.reception import Receiver
 from dosremc_node.supervision import WRONG_SETTINGS
@@ -18,7 +19,7 @@ log = structlog.get_logger(__name__)
 def run(node: Node, stop: threading.Event) -> int:
     """Listen until ``stop`` is set; answers the exit status."""
     settings = node.settings
-    receiver = Receiver(settings.reception, settings.node.ae_title, node.store, partial(receive, node))
+    receiver = Receiver(settings.reception, settings.node.ae_title, node.store, partial(receive, node), partial(enter_report, node))
     try:
         receiver.start()
     except OSError as error:

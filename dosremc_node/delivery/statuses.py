@@ -52,6 +52,24 @@ MEANINGS: Final[tuple[tuple[range, DeliveryOutcome, str], ...]] = (
 )
 
 
+COMMITMENT_FAILURES: Final[tuple[tuple[range, DeliveryOutcome, str], ...]] = (
+    # PS3.3 C.14.1.1, Failure Reason (0008,1197): RETRY has the document sent again, and commitment asked for again
+    (range(0x0110, 0x0111), RETRY, "Processing failure"),
+    (range(0x0112, 0x0113), RETRY, "No such object instance"),
+    (range(0x0213, 0x0214), RETRY, "Resource limitation"),
+    (range(0x0122, 0x0123), REFUSED, "Referenced SOP class not supported"),
+    (range(0x0119, 0x011A), REFUSED, "Class-instance conflict"),
+    (range(0x0131, 0x0132), RETRY, "Duplicate transaction UID"),
+)
+
+
+def commitment_failure(reason: int) -> tuple[DeliveryOutcome, int, str]:
+    """What it means that a PACS does not commit to a document, with the reason as number and in words."""
+    known = (row for row in COMMITMENT_FAILURES if reason in row[0])
+    _, outcome, words = next(known, (range(0), RETRY, "A reason that the standard does not know"))
+    return outcome, reason, f"Stored, but not committed to: {words} (0x{reason:04X})"
+
+
 def outcome_of(status: int) -> DeliveryOutcome:
     """What ``status`` means; one that the standard does not know is tried again, until the limit parks it."""
     return _row(status)[0]

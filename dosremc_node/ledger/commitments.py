@@ -139,7 +139,7 @@ def _request(session: Session, transaction_uid: str) -> tuple[RevisionRow, Commi
     return session.get_one(RevisionRow, request.revision_id, with_for_update=True), request
 
 
-def _revision_of(due: DueCommitment) -> Select[tuple[RevisionRow]]:
+def _revision_of(due: DueCommitment) -> Select[RevisionRow]:
     return select(RevisionRow).where(RevisionRow.study_id == due.study_id, RevisionRow.number == due.number)
 
 

@@ -12,6 +12,8 @@ from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dosremc_node.reception.commitment import commitment_context
+
 VERIFICATION = UID("1.2.840.10008.1.1")
 
 STORAGE_CLASSES = frozenset(UID(context.abstract_syntax or "") for context in AllStoragePresentationContexts)
@@ -31,7 +33,7 @@ def agree(requested: Iterable[PresentationContext]) -> list[PresentationContext]
     """
     asked = {context.abstract_syntax for context in requested if _narrow(context)}
     supported = [build_context(uid, [*TRANSFER_SYNTAXES]) for uid in STORAGE_CLASSES & asked]
-    return [*supported, build_context(VERIFICATION)]
+    return [*supported, commitment_context(), build_context(VERIFICATION)]
 
 
 def _narrow(context: PresentationContext) -> bool:

@@ -22,8 +22,9 @@ from dosremc_node.reception.connection import close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import VERIFICATION, agree
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
 from dosremc_node.reception.storing import Storing
-from dosremc_node.records import ReceivedObject
+from dosremc_node.records import CommitmentReport, ReceivedObject
 from dosremc_node.settings import ReceptionSettings
+from dosremc_node.storage_commitment import Accept, answer_report
 
 log = structlog.get_logger()
 
@@ -45,19 +46,32 @@ class _Listener(ThreadedAssociationServer):
         self.server_close()
 
 
+def log_unexpected_report(_: CommitmentReport) -> None:
+    """A report on storage commitment where nobody asked for any."""
+    log.warning("commitment_not_asked_for")
+
+
 class Receiver:
     """Takes in what peers send; each object is in the store and accepted before its sender hears Success.
 
     ``accept`` is called for each object once it is safe in the store, from the association's own thread, and commits
     the ledger row. It raises `NotDicom` where the bytes make no sense (the sender gets 0xC000); whatever else it raises
-    gives the sender 0x0110. Low space gives 0xA700.
+    gives the sender 0x0110. Low space gives 0xA700. ``accept_report`` enters what a PACS reports on storage commitment.
     """
 
-    def __init__(self, settings: ReceptionSettings, ae_title: str, store: ArtifactStore, accept: Callable[[ReceivedObject], None]) -> None:
+    def __init__(
+        self,
+        settings: ReceptionSettings,
+        ae_title: str,
+        store: ArtifactStore,
+        accept: Callable[[ReceivedObject], None],
+        accept_report: Accept = log_unexpected_report,
+    ) -> None:
         self._settings = settings
         self._ae_title = ae_title
         self._store = store
         self._storing = Storing(store, accept)
+        self._accept_report = accept_report
         self._admission = Admission(settings, ae_title)
         self._server: _Listener | None = None
 
@@ -106,6 +120,7 @@ class Receiver:
             (evt.EVT_CONN_OPEN, self._connected),
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_C_STORE, self._storing.answer),
+            (evt.EVT_N_EVENT_REPORT, answer_report, [self._accept_report]),
             (evt.EVT_CONN_CLOSE, _disconnected),
             (evt.EVT_CONN_CLOSE, end_probe),
         ]

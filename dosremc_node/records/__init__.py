@@ -11,6 +11,7 @@ left pixel, so that the centre of that pixel is 0.5,0.5 (DICOM PS3.3 C.18.6.1.2)
 from dosremc_node.records.assessments import Assessment, BreastScore, Finding, ImageNotAssessed, ImageScore
 from dosremc_node.records.documents import (
     DEFAULT_DOCUMENTS,
+    CommitmentReport,
     DeliveryOutcome,
     DeliveryResult,
     Document,
@@ -32,15 +33,19 @@ from dosremc_node.records.images import (
 )
 from dosremc_node.records.models import BankId, Domain, OperatingPoint, PreprocessingSpec, Release
 from dosremc_node.records.outcomes import LabelState
+from dosremc_node.records.patients import PatientIdentifier, PatientMerge, PatientUpdate, are_two_women, differing
+from dosremc_node.records.rejections import WITHDRAWN, RejectionNote, RejectionReason
 from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevision, UnknownScannerPolicy
 from dosremc_node.records.tensors import BatchNormMoments, InputGeometry, LayerMoments, NetworkInput, NetworkOutput, Picture, Point
 
 __all__ = [
     "DEFAULT_DOCUMENTS",
+    "WITHDRAWN",
     "Assessment",
     "BankId",
     "BatchNormMoments",
     "BreastScore",
+    "CommitmentReport",
     "DeliveryOutcome",
     "DeliveryResult",
     "Document",
@@ -61,6 +66,9 @@ __all__ = [
     "NotAssessedReason",
     "OperatingPoint",
     "PatientAndStudy",
+    "PatientIdentifier",
+    "PatientMerge",
+    "PatientUpdate",
     "Picture",
     "Plan",
     "Point",
@@ -68,6 +76,8 @@ __all__ = [
     "PreprocessingSpec",
     "PresentationIntent",
     "ReceivedObject",
+    "RejectionNote",
+    "RejectionReason",
     "Release",
     "ScannerKey",
     "StudyId",
@@ -75,6 +85,8 @@ __all__ = [
     "StudyRevision",
     "UnknownScannerPolicy",
     "View",
+    "are_two_women",
+    "differing",
     "from_json",
     "to_json",
 ]

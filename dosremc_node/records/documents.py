@@ -80,3 +80,12 @@ class DeliveryResult:
     outcome: DeliveryOutcome
     status: int | None
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What a PACS reports on storage commitment: SOP Instance UIDs, and Failure Reason (0008,1197) beside those that failed."""
+
+    transaction_uid: str
+    committed: tuple[str, ...]
+    failed: tuple[tuple[str, int], ...]
