@@ -2,7 +2,7 @@
 # From a bare Debian machine to one on which `make demo` or `make test` runs: Debian packages where it may, then .venv.
 #
 #   deploy/bootstrap.sh demo        what the demonstration needs
-#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL, strace
+#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL, strace; validators, a browser and OHIF
 #
 # Needs python3 (3.11 or later; PYTHON names another interpreter) or the right to install it. What it may not install
 # it names, and goes on: the demonstration then plays the PACS itself, and the tests that need that peer are skipped.
@@ -17,6 +17,7 @@ readonly venv=.venv
 readonly log=build/bootstrap.log
 readonly python=${PYTHON:-python3}
 root=()
+java=()
 
 say() { printf 'bootstrap: %s\n' "$*"; }
 
@@ -125,6 +126,29 @@ python_packages() {
   fi
 }
 
+# --- The viewer that slow tests look through --------------------------------------------------------------------------
+
+digest_of() { "$python" -c 'import base64, hashlib, sys; print("sha512-" + base64.b64encode(hashlib.sha512(open(sys.argv[1], "rb").read()).digest()).decode())' "$1"; }
+
+# OHIF as its makers built it, of the version and the digest in the lock file, unpacked into the environment.
+viewer() {
+  local package version digest archive folder=$venv/share/ohif
+  read -r package version digest < <(grep -v '^#' deploy/ohif.lock)
+  [ "$(cat "$folder/digest" 2>/dev/null)" != "$digest" ] || return 0
+  command -v npm >/dev/null || debian_packages npm || return 1
+  say "installing OHIF $version into $folder"
+  archive=build/$(cd build && npm pack --silent "$package@$version") || return 1
+  [ "$(digest_of "$archive")" = "$digest" ] || {
+    say "$package $version is not what deploy/ohif.lock says: its digest is $(digest_of "$archive")"
+    return 1
+  }
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  tar -xzf "$archive" -C "$folder" --strip-components=1
+  printf '%s' "$digest" >"$folder/digest"
+  rm "$archive"
+}
+
 mkdir -p build
 case $purpose in
   demo)
@@ -134,8 +158,11 @@ case $purpose in
     ;;
   test)
     debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools postgresql strace || say "the tests that need them will be skipped"
+    command -v java >/dev/null || java=(default-jre-headless)
+    debian_packages chromium libpixelmed-java libslf4j-java "${java[@]}" || say "the slow tests that need them will be skipped"
     environment
     python_packages "$(processor),demo,train,dev"
+    viewer || say "the slow tests that look through OHIF will be skipped"
     ;;
   *) fail "say what for: $0 demo | test" ;;
 esac
