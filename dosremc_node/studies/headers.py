@@ -14,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from dosremc_node.errors import NotDicom
 from dosremc_node.records import ImageHeader, PatientAndStudy, PresentationIntent, ScannerKey
-from dosremc_node.studies import views
+from dosremc_node.studies import inflating, views
 from dosremc_node.studies.eligibility import why_not_assessed
 from dosremc_node.studies.tags import integer, items, text, texts
 
@@ -26,19 +26,21 @@ def read_header(path: Path) -> ImageHeader:
 
     Raises `NotDicom` where it is no DICOM file, or has no SOP Instance UID or Study Instance UID to be known by.
     """
-    dataset = _read(path)
+    dataset = read_dataset(path)
     header = _header(dataset)
     if not header.sop_instance_uid or not header.who.study_instance_uid:
         raise NotDicom(why="it has no SOP Instance UID or no Study Instance UID")
     return replace(header, not_assessed=why_not_assessed(header, dataset))
 
 
-def _read(path: Path) -> FileDataset:
+def read_dataset(path: Path) -> FileDataset:
+    """A file without its pixels; raises `NotDicom`."""
     try:
+        inflating.refuse_bomb(path)
         return pydicom.dcmread(path, stop_before_pixels=True)
     except InvalidDicomError:
         raise NotDicom(why="it has no DICOM Part 10 header") from None
-    except OSError:
+    except (OSError, NotDicom):
         raise
     # The named boundary: a broken file makes pydicom raise nearly anything, with the file's values in the text.
     except Exception as error:  # noqa: BLE001
@@ -74,6 +76,9 @@ def _who(dataset: Dataset) -> PatientAndStudy:
         issuer_of_patient_id=text(dataset, "IssuerOfPatientID"),
         accession_number=text(dataset, "AccessionNumber"),
         study_date=_date(text(dataset, "StudyDate")),
+        patient_name=text(dataset, "PatientName"),
+        # What is no date, such as 00000000, says nothing.
+        birth_date=text(dataset, "PatientBirthDate") if _date(text(dataset, "PatientBirthDate")) else "",
     )
 
 

@@ -83,13 +83,18 @@ class RunningNode:
     @contextmanager
     def role(self, role: str) -> Iterator[None]:
         """One role only, as a process of its own, while the context lasts."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(self._command("serve", "--role", role), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = self.start_role(role)
         try:
             yield
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+    def start_role(self, role: str) -> subprocess.Popen[bytes]:
+        """One role only, as a process of its own, which whoever starts it ends."""
+        with self.log.open("ab") as log:
+            command = ["setpriv", "--pdeathsig", "KILL", *self._command("serve", "--role", role)]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def probe(self, path: str) -> str | None:
         """What the probes answer, None where nobody answers."""
