@@ -12,6 +12,8 @@ from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, case, func, o
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from dosremc_node.errors import NoSuchStudy
+from dosremc_node.ledger.conflict_decisions import Conflict, open_conflicts
+from dosremc_node.ledger.conflicts import ConflictKind, two_patients_stand_in
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DeliveryState, RevisionState, Standing, StudyState
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow
@@ -29,6 +31,8 @@ class StudyOverview:
     quarantined: int
     removed: int
     missing: int
+    conflicts: tuple[str, ...]
+    """What of it waits for a person, who has to say whose it is."""
     revision: int | None
     scanner_key: str
     domain: str
@@ -89,6 +93,7 @@ def shown_state() -> ColumnElement[str]:
     refused = select(of_any.study_id).join(of_any.documents).join(DocumentRow.deliveries).where(DeliveryRow.state == DeliveryState.PARKED)
     delivering = select(of_any.study_id).where(of_any.state == RevisionState.DELIVERING)
     return case(
+        (two_patients_stand_in(StudyRow.study_id), StudyState.PARKED.value),
         (_came_first_elsewhere(), StudyState.PARKED.value),
         (or_(RevisionRow.state == RevisionState.PARKED, StudyRow.study_id.in_(refused)), StudyState.PARKED.value),
         (StudyRow.due_at.is_not(None), StudyState.RECEIVING.value),
@@ -122,14 +127,15 @@ def list_studies(ledger: Ledger, states: Sequence[StudyState] = (), limit: int |
     query = query.where(state.in_(states)) if states else query
     with ledger.reading() as session:
         standings, parked, elsewhere = _standings(session), _parked_deliveries(session), _first_studies(session)
-        gone = _gone(session)
+        gone, conflicts = _gone(session), open_conflicts(session)
         rows = session.execute(query.order_by(StudyRow.last_received_at.desc(), StudyRow.study_id).limit(limit))
         return [
             _overview(
                 row,
                 standings=standings.get(row.study_id, Counter()),
                 gone=gone.get(row.study_id, (0, 0)),
-                reason=_reason(row, parked.get(row.study_id, ()), elsewhere.get(row.study_id, ())),
+                conflicts=conflicts.get(row.study_id, ()),
+                reason=_reason(row, parked.get(row.study_id, ()), elsewhere.get(row.study_id, ()), conflicts.get(row.study_id, ())),
             )
             for row in rows
         ]
@@ -181,8 +187,10 @@ def _first_studies(session: Session) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _reason(row: Row[Any], parked: Sequence[_Parked], elsewhere: Sequence[str]) -> str:
+def _reason(row: Row[Any], parked: Sequence[_Parked], elsewhere: Sequence[str], conflicts: Sequence[Conflict]) -> str:
     """All that is parked of a study, in words; empty where nothing is."""
+    if two_patients := [each for each in conflicts if each.kind is ConflictKind.TWO_PATIENTS and each.study_id == row.study_id]:
+        return f"{two_patients[0]}: see `dosremc-node conflicts show {two_patients[0].conflict_id}`"
     if elsewhere:
         return f"every image of it came first in another study ({', '.join(elsewhere)})"
     reasons = [
@@ -195,7 +203,9 @@ def _reason(row: Row[Any], parked: Sequence[_Parked], elsewhere: Sequence[str]) 
     return "; ".join(reasons)
 
 
-def _overview(row: Row[Any], standings: Counter[Standing], gone: tuple[int, int], reason: str) -> StudyOverview:
+def _overview(
+    row: Row[Any], standings: Counter[Standing], gone: tuple[int, int], conflicts: Sequence[Conflict], reason: str
+) -> StudyOverview:
     return StudyOverview(
         study_id=StudyId(row.study_id),
         state=StudyState(row.shown),
@@ -204,6 +214,7 @@ def _overview(row: Row[Any], standings: Counter[Standing], gone: tuple[int, int]
         quarantined=standings[Standing.QUARANTINED],
         removed=gone[0],
         missing=gone[1],
+        conflicts=tuple(map(str, conflicts)),
         revision=row.number,
         scanner_key=row.scanner_key or "",
         domain=row.domain or "",

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dosremc_node.ledger import conflicts
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import STANDINGS, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
@@ -53,6 +54,7 @@ def _record(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: 
             return _again(session, known, received)
         study = _study(session, received, header)
         standing = Standing.CONTENDER if same_uid else Standing.PRIMARY
+        conflicts.note_identity(session, study, header.who, standing, received.received_at)
         session.add(_instance(study, received, header, standing))
         session.flush()
         if standing is Standing.PRIMARY:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dosremc_node.errors import NoSuchStudy, StaleWriter
 from dosremc_node.ledger import audit
+from dosremc_node.ledger.conflicts import two_patients_stand_in, whose_images_stay
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DELIVERIES, REVISIONS, DeliveryState, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
@@ -24,6 +25,7 @@ from dosremc_node.records import (
     PredecessorDocument,
     StudyId,
     StudyRevision,
+    are_two_women,
     from_json,
     to_json,
 )
@@ -44,18 +46,26 @@ that would be assessed, had the image not been removed, says so (`NotAssessedRea
 
 
 def due_studies(ledger: Ledger, now: datetime) -> Sequence[StudyId]:
-    """The studies whose next revision is to be opened. One that is still being assessed is left to finish first."""
+    """The studies whose next revision is to be opened. One that is still being assessed is left to finish first, and one
+    in which two women stand waits for a person.
+    """
     assessing = select(RevisionRow.id).where(RevisionRow.study_id == StudyRow.study_id, RevisionRow.state == RevisionState.ASSESSING)
     with ledger.reading() as session:
-        query = select(StudyRow.study_id).where(StudyRow.due_at <= now, ~assessing.exists()).order_by(StudyRow.due_at)
+        query = select(StudyRow.study_id).where(StudyRow.due_at <= now, ~assessing.exists())
+        query = query.where(~two_patients_stand_in(StudyRow.study_id)).order_by(StudyRow.due_at)
         return [StudyId(each) for each in session.scalars(query)]
+
+
+def _waits_for_a_person(session: Session, study_id: StudyId) -> bool:
+    query = select(StudyRow.study_id).where(StudyRow.study_id == study_id, two_patients_stand_in(StudyRow.study_id))
+    return session.scalar(query) is not None
 
 
 def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: datetime) -> StudyRevision | None:
     """Open the next revision of a study that is due, with its plan pinned; None where another process was faster."""
     with ledger.transaction() as session:
         study = session.get_one(StudyRow, study_id, with_for_update=True)
-        if study.due_at is None or study.due_at > now:
+        if study.due_at is None or study.due_at > now or _waits_for_a_person(session, study_id):
             return None
         latest = _latest(session, study_id)
         decided = plan(_primary_images(session, study_id))
@@ -79,11 +89,14 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
 
 def _primary_images(session: Session, study_id: StudyId) -> list[tuple[int, str, ImageHeader]]:
     query = select(InstanceRow).where(InstanceRow.study_id == study_id, InstanceRow.standing == Standing.PRIMARY).order_by(InstanceRow.id)
-    return [(row.id, row.sha256, _header(row)) for row in session.scalars(query)]
+    whose = whose_images_stay(session, study_id)
+    return [(row.id, row.sha256, _header(row, whose)) for row in session.scalars(query)]
 
 
-def _header(row: InstanceRow) -> ImageHeader:
+def _header(row: InstanceRow, whose: PatientAndStudy | None) -> ImageHeader:
     header = from_json(ImageHeader, row.header)
+    if whose and are_two_women(whose, header.who):
+        return replace(header, not_assessed=NotAssessedReason.OTHER_PATIENT)
     # One that was never to be assessed keeps the reason for that.
     return replace(header, not_assessed=header.not_assessed or NotAssessedReason.REMOVED) if row.removed_at else header
 

@@ -59,7 +59,10 @@ class Base(DeclarativeBase):
 
 
 class StudyRow(Base):
-    """A study. ``due_at`` is when its next revision is to be opened, NULL where nothing waits."""
+    """A study. ``due_at`` is when its next revision is to be opened, NULL where nothing waits.
+
+    ``identity_sha256`` is the digest of what every object of it says of the woman; NULL where they say different things.
+    """
 
     __tablename__ = "study"
 
@@ -68,6 +71,7 @@ class StudyRow(Base):
     patient_id: Mapped[str] = mapped_column(String(128), index=True)
     issuer_of_patient_id: Mapped[str] = mapped_column(String(128))
     accession_number: Mapped[str] = mapped_column(String(64), index=True)
+    identity_sha256: Mapped[str | None] = mapped_column(String(64))
     study_date: Mapped[date | None]
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
