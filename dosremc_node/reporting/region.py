@@ -25,7 +25,7 @@ from pydicom.sr.codedict import codes as standard
 
 from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, StudyImage
 from dosremc_node.reporting import codes, wording
-from dosremc_node.reporting.document import Case, Draft, closed_outline, evidence_of, finish
+from dosremc_node.reporting.document import Case, Draft, closed_outline, coded, evidence_of, finish
 from dosremc_node.reporting.identity import tracking_uid
 from dosremc_node.reporting.image_header import imager_pixel_spacing, patient_orientation
 from dosremc_node.reporting.patient import read_header
@@ -41,6 +41,7 @@ def region_report(case: Case, score: ImageScore, place: int) -> Document:
         title=codes.IMAGING_MEASUREMENT_REPORT,
         referenced_images=[_library_entry(image, case.headers[score.sop_instance_uid])],
     )
+    _call_mammography(report[0])
     return finish(case, Draft(DocumentKind.REGION, wording.region_description(score), report[0], place, score.sop_instance_uid))
 
 
@@ -94,6 +95,14 @@ def _algorithm(case: Case) -> AlgorithmIdentification:
 
 
 # --- The image library ------------------------------------------------------------------------------------------------
+
+
+def _call_mammography(item: Dataset) -> None:
+    """Name the modality by what the image is of. highdicom goes by the SOP class, and has none of CID 29 for film and captures."""
+    for child in item.get("ContentSequence", ()):
+        if child.ConceptNameCodeSequence[0] == standard.DCM.Modality:
+            child.ConceptCodeSequence = [coded(standard.DCM.Mammography)]
+        _call_mammography(child)
 
 
 def _library_entry(image: StudyImage, path: Path) -> Dataset:
