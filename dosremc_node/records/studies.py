@@ -54,6 +54,8 @@ class Plan:
     not_assessed: NotAssessedReason | None
     nearest: bool = False
     """The scanner is unknown and the nearest bank was taken: the report says so."""
+    withdrawn: tuple[StudyImage, ...] = ()
+    """What rejection notes withdrew, beside ``images``, which are what is left. Where nothing is left, ``images`` are the withdrawn ones."""
 
 
 @dataclass(frozen=True, slots=True)
