@@ -1,5 +1,5 @@
 """The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch | send | simulate |
-science | doctor | demo``.
+science | doctor | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -34,6 +34,7 @@ _FILES = {
     "simulate": "modality",
     "science": "science",
     "doctor": "diagnosis",
+    "conformance": "conformance",
     "demo": "demo",
 }
 
