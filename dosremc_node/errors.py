@@ -65,6 +65,10 @@ class NoSuchConflict(NodeError):
     """There is no conflict {conflict}. `dosremc-node conflicts list --all` lists them."""
 
 
+class NoSuchPatientChange(NodeError):
+    """There is no patient change {change} that is in force. `dosremc-node patients changes` lists them."""
+
+
 class WrongResolution(NodeError):
     """The conflict {conflict} cannot be resolved so: {why}."""
 
@@ -261,6 +265,14 @@ class FilmExamMissing(NodeError):
 
 
 # --- Peers ------------------------------------------------------------------------------------------------------------
+
+
+class MessageRefused(NodeError):
+    """The message is answered {answer} (error {code}): {why}."""
+
+
+class MessageTooLong(NodeError):
+    """A message is longer than {megabytes} MB."""
 
 
 class PeerUnreachable(NodeError):

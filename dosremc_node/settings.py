@@ -237,6 +237,58 @@ class Destination(_Section):
         return value
 
 
+class MessageTls(_Section):
+    """TLS of the message listener. With a ``ca_file`` only senders with a certificate of that authority are let in."""
+
+    certificate_file: Path
+    key_file: Path
+    ca_file: Path | None = None
+    minimum_version: TlsVersion = TlsVersion.TLS_1_2
+
+
+class MessageSettings(_Section):
+    """The listener for HL7 v2 messages over MLLP; ``port`` 0 switches it off.
+
+    ``senders`` are addresses, networks or host names; an empty list admits this machine only. Messages whose MSH-11 names another
+    ``processing_id`` are refused. ``unknown_types`` is how messages of types that the node does nothing with are answered.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+    senders: tuple[str, ...] = ()
+    tls: MessageTls | None = None
+    processing_id: str = Field("P", pattern=r"^[PTD]$")
+    unknown_types: str = Field("AR", pattern=r"^(AA|AE|AR)$")
+    max_connections: int = Field(20, ge=1, le=1000)
+    max_megabytes: int = Field(16, ge=1, le=256)
+    idle_seconds: float = Field(3600.0, gt=0)
+    message_seconds: float = Field(60.0, gt=0)
+
+
+class ReconciliationAction(StrEnum):
+    """What becomes of a study that a PACS has and the node lacks."""
+
+    LIST = "list"
+    FETCH = "fetch"
+
+
+class ReconciliationSettings(_Section):
+    """What the node asks a PACS, every ``interval_hours``: which mammography studies it has that were never sent here.
+
+    ``source`` is the name of a destination, which must answer C-FIND (and C-MOVE, for ``fetch``); with none nobody is asked. The studies
+    are those of ``days`` days, of which the last is ``skip_days`` days ago: what was made today may still be on its way. Of what is
+    missing ``fetch_at_most`` studies are fetched each time, each ``fetch_attempts`` times.
+    """
+
+    source: str = ""
+    interval_hours: float = Field(24.0, gt=0)
+    days: int = Field(7, ge=1, le=366)
+    skip_days: int = Field(1, ge=0, le=366)
+    action: ReconciliationAction = ReconciliationAction.LIST
+    fetch_at_most: int = Field(50, ge=1)
+    fetch_attempts: int = Field(3, ge=1)
+
+
 class MonitoringSettings(_Section):
     """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look."""
 
@@ -257,6 +309,8 @@ class Settings(_Section):
     releases: ReleaseSettings = ReleaseSettings()
     worker: WorkerSettings = WorkerSettings()
     destinations: tuple[Destination, ...] = ()
+    messages: MessageSettings = MessageSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
 
     @property

@@ -31,3 +31,18 @@ def client_context(
     if certificate_file:
         context.load_cert_chain(certificate_file, key_file)
     return context
+
+
+def server_context(certificate_file: Path, key_file: Path, ca_file: Path | None, *, minimum_version: str) -> ssl.SSLContext:
+    """How we speak TLS to those who call us; with a ``ca_file`` only to those with a certificate of that authority.
+
+    Raises `OSError` (`ssl.SSLError` is one) where a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[minimum_version]
+    context.set_ciphers(":".join(BCP_195_CIPHERS))
+    context.load_cert_chain(certificate_file, key_file)
+    if ca_file:
+        context.load_verify_locations(ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dosremc_node.addresses import ip, is_at
 from dosremc_node.settings import Peer, ReceptionSettings
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +55,6 @@ def is_peer(peers: Iterable[Peer], calling: str, address: str) -> bool:
     """Whether an AE title may call from an address. Without any peers, every AE title may, from this machine only."""
     peers = tuple(peers)
     if not peers:
-        return _ip(address).is_loopback
+        return ip(address).is_loopback
     named = [peer for peer in peers if peer.ae_title == calling.strip()]
-    return any(not peer.host or _is_at(peer.host, _ip(address)) for peer in named)
-
-
-def _ip(address: str) -> _Address:
-    ip = ipaddress.ip_address(address)
-    return getattr(ip, "ipv4_mapped", None) or ip
-
-
-def _is_at(host: str, address: _Address) -> bool:
-    """Whether the address is what the settings call ``host``: an address, a network such as 10.1.2.0/24, or a name."""
-    try:
-        return address in ipaddress.ip_network(host, strict=False)
-    except ValueError:
-        return address in _resolved(host)
-
-
-def _resolved(name: str) -> set[_Address]:
-    # Asked anew each time, because peers on DHCP move; a name that cannot be resolved is nobody's.
-    try:
-        return {_ip(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
-    except OSError:
-        return set()
+    return any(not peer.host or is_at(peer.host, ip(address)) for peer in named)
