@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
+import time
 import warnings
 from functools import partial
 
@@ -20,7 +22,7 @@ from pynetdicom.association import Association
 
 log = structlog.get_logger(__name__)
 
-_LIBRARIES = ("pydicom", "pynetdicom", "highdicom")
+_LIBRARIES = ("pydicom", "pynetdicom", "highdicom", "dicomweb_client", "urllib3")
 # Our P-DATA-TF PDUs are limited to 128 KiB by negotiation, an A-ASSOCIATE-RQ with every possible context is smaller.
 _LONGEST_PDU = 1 << 20
 _QUICK_ACKNOWLEDGEMENT = getattr(socket, "TCP_QUICKACK", None)  # Linux
@@ -63,14 +65,21 @@ def hasten(association: Association) -> None:
 
 
 def _receive(connection: socket.socket, nr_bytes: int) -> bytearray:
-    """Exactly ``nr_bytes`` bytes, fewer where the peer closed; raises `OSError` where it is silent or asks too much."""
+    """Exactly ``nr_bytes`` bytes, fewer where the peer closed; raises `OSError` where it is silent, too slow, or asks too much.
+
+    The connection's timeout is for the whole of them: who sends a byte now and then is not heard for ever.
+    """
     if nr_bytes > _LONGEST_PDU:
         raise OSError(errno.EMSGSIZE, "a PDU is longer than any that we agreed to")
+    timeout = connection.gettimeout()
+    deadline = time.monotonic() + timeout if timeout else math.inf
     content = bytearray(nr_bytes)
     view = memoryview(content)
     received = 0
     while received < nr_bytes and (count := connection.recv_into(view[received:])):
         received += count
+        if received < nr_bytes and time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "a PDU comes too slowly")
         if _QUICK_ACKNOWLEDGEMENT:
             connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACKNOWLEDGEMENT, 1)
     view.release()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from functools import partial
 
+import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from dosremc_node.failures import places
 from dosremc_node.libraries import hasten
+
+log = structlog.get_logger()
 
 
 def prepare(association: Association, idle_seconds: float) -> None:
@@ -19,6 +25,34 @@ def prepare(association: Association, idle_seconds: float) -> None:
     connection.settimeout(idle_seconds)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     hasten(association)
+    association.dul.state_machine.do_action = partial(  # type: ignore[method-assign]
+        _act, association, association.dul.state_machine.do_action
+    )
+    association.dul._read_pdu_data = partial(_read, association, association.dul._read_pdu_data)  # type: ignore[method-assign] # noqa: SLF001
+
+
+def _read(association: Association, read: Callable[[], None]) -> None:
+    """Read a PDU; one that cannot be understood ends the association by the rules, as an unknown one does (PS3.8 9.2.3, Evt19)."""
+    try:
+        read()
+    except Exception as error:  # noqa: BLE001 - whatever a broken or hostile sender makes of a PDU
+        log.warning("pdu_unreadable", error=type(error).__name__, where=places(error.__traceback__))
+        association.dul.event_queue.put("Evt19")
+
+
+def _act(association: Association, act: Callable[[str], None], event: str) -> None:
+    """Do what the state machine does on an event; end the connection at once where a peer's nonsense is beyond it.
+
+    pynetdicom's thread would die of it, and the connection stay until the negotiation times out.
+    """
+    try:
+        act(event)
+    except Exception as error:  # noqa: BLE001 - whatever a broken or hostile sender makes of the protocol
+        log.warning("protocol_broken", error=type(error).__name__, where=places(error.__traceback__))
+        association.is_aborted, association.is_established = True, False
+        association._kill = association.dul._kill_thread = True  # noqa: SLF001 - as pynetdicom does where reading a PDU fails
+        if association.dul.socket:
+            association.dul.socket.close()
 
 
 def close_at_end(event: Event) -> None:

@@ -40,7 +40,11 @@ def read_dataset(path: Path) -> FileDataset:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except InvalidDicomError:
         raise NotDicom(why="it has no DICOM Part 10 header") from None
-    except (OSError, NotDicom):
+    except NotDicom:
+        raise
+    except OSError as error:
+        if error.errno is None:  # pydicom's own, where the file ends too soon
+            raise NotDicom(why="it ends too soon") from None
         raise
     # The named boundary: a broken file makes pydicom raise nearly anything, with the file's values in the text.
     except Exception as error:  # noqa: BLE001

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 # What pydicom raises when it turns the bytes of a broken element into a value.
 _BROKEN = (AttributeError, LookupError, TypeError, ValueError, OverflowError, NotImplementedError, struct.error)
+_LONGEST = 1 << 16
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """All values of an element as text, stripped; empty where there are none."""
+    if _is_endless(dataset, keyword):
+        return ()
     try:
         value: Any = dataset.get(keyword)
         values = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
@@ -21,6 +25,13 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         return tuple(str(each).replace("\0", "").strip() for each in values if each is not None)
     except _BROKEN:
         return ()
+
+
+def _is_endless(dataset: Dataset, keyword: str) -> bool:
+    """Whether the element's bytes, not yet turned into a value, are more than any text that we read has: millions of values take minutes."""
+    tag = Tag(keyword)
+    raw = dataset.get_item(tag).value if tag in dataset else None
+    return isinstance(raw, bytes) and len(raw) > _LONGEST
 
 
 def text(dataset: Dataset, keyword: str) -> str:

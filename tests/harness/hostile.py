@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
 EXPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
@@ -80,6 +81,7 @@ def nested(levels: int) -> bytes:
     return b"\x40\x00\x20\x02SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * levels
 
 
+@cache
 def bomb(megabytes: int) -> bytes:
     """A deflated data set that is a thousand times larger inside."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

@@ -140,7 +140,7 @@ def assert_every_acknowledged_instance_is_there(node: RunningNode, acknowledged:
     """With the digest that the ledger names, and with the bytes that were sent."""
     store = open_store(node.settings.storage)
     with node.ledger.reading() as session:
-        rows = dict(session.execute(select(InstanceRow.sop_instance_uid, InstanceRow.sha256)).tuples().all())
+        rows = dict(session.execute(select(InstanceRow.sop_instance_uid, InstanceRow.sha256)).all())
     assert acknowledged.keys() <= rows.keys()
     for uid, sent in acknowledged.items():
         found = store.read(content_key(ArtifactKind.IMAGE, rows[uid]))
