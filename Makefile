@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench science lint clean
+.PHONY: help demo test test-slow pictures bench science lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,10 @@ test: .venv/ready-for-test  ## everything but the tests marked slow
 
 test-slow: .venv/ready-for-test  ## the tests marked slow
 	@$(PYTHON) -m pytest -m slow
+
+pictures: .venv/ready-for-test  ## the README's pictures anew: what OHIF shows of a positive study; leaves deploy/pictures
+	@$(PYTHON) -m pytest -q tests/system/test_system_viewer.py
+	@PYTHONPATH=tests $(PYTHON) -m harness.pictures
 
 bench: .venv/ready-for-test  ## how long everything takes on this machine, which should be quiet: some 15 minutes; leaves build/bench/*.json
 	@PYTHONPATH=tests $(PYTHON) -m bench
