@@ -21,10 +21,11 @@ from pathlib import Path
 
 import structlog
 
-from dosremc_node import dispatch, inference, reporting, studies
+from dosremc_node import dispatch, inference, reconciling, reporting, studies
 from dosremc_node.artifacts import ArtifactKind, content_key
 from dosremc_node.engine import Workflows, step, workflow, workflows
 from dosremc_node.errors import (
+    ArtifactDamaged,
     ArtifactMissing,
     LedgerUnavailable,
     NodeStopping,
@@ -37,7 +38,7 @@ from dosremc_node.failures import describe
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inference import ScoredImage
 from dosremc_node.inputs import NetworkInputs
-from dosremc_node.ledger import deliveries, moments, receiving, revisions
+from dosremc_node.ledger import deliveries, moments, receiving, revisions, withdrawing
 from dosremc_node.ledger.commitments import DueCommitment
 from dosremc_node.ledger.deliveries import DueDelivery
 from dosremc_node.ledger.receiving import Receipt
@@ -69,12 +70,16 @@ log = structlog.get_logger(__name__)
 def receive(node: Node, received: ReceivedObject) -> None:
     """Enter an object that lies safely on the disk. C-STORE answers Success once this returns (promise 1).
 
-    What is no image, and our own documents coming back from the PACS, are let go again. Raises `NotDicom`.
+    What is no image, and our own documents coming back from the PACS, are let go again; of a rejection note the ledger keeps
+    what it says. Raises `NotDicom`.
     """
     key = content_key(ArtifactKind.IMAGE, received.sha256)
     if _is_of_no_concern(node, received):
         node.store.remove(key)
         log.info("object_ignored", sha256=received.sha256[:12], calling_ae_title=received.calling_ae_title)
+        return
+    if studies.is_key_object(received.sop_class_uid):
+        _receive_key_object(node, received, key)
         return
     with node.store.local(key) as path:
         header = studies.read_header(path)
@@ -82,13 +87,27 @@ def receive(node: Node, received: ReceivedObject) -> None:
     named = replace(received, sop_instance_uid=header.sop_instance_uid, sop_class_uid=header.sop_class_uid)
     due = partial(studies.due_at, settings=node.settings.studies)
     receipt = receiving.record_object(node.ledger, named, header, due)
-    if receipt is Receipt.BACK and not node.store.exists(key):  # retention removed it at the same moment: the sender tries again
+    # Where retention removed it at the same moment, the sender tries again.
+    if receipt in (Receipt.BACK, Receipt.TAKEN_BACK) and not node.store.exists(key):
         raise ArtifactMissing(key=key)
     log.info("image_received", sha256=received.sha256[:12], receipt=receipt, calling_ae_title=received.calling_ae_title)
 
 
 def _is_of_no_concern(node: Node, received: ReceivedObject) -> bool:
-    return not studies.is_image(received.sop_class_uid) or receiving.is_our_document(node.ledger, received.sop_instance_uid)
+    may_matter = studies.is_image(received.sop_class_uid) or studies.is_key_object(received.sop_class_uid)
+    return not may_matter or receiving.is_our_document(node.ledger, received.sop_instance_uid)
+
+
+def _receive_key_object(node: Node, received: ReceivedObject, key: str) -> None:
+    with node.store.local(key) as path:
+        note = studies.read_rejection_note(path)
+    if note is None:
+        log.info("object_ignored", sha256=received.sha256[:12], calling_ae_title=received.calling_ae_title)
+    else:
+        result = withdrawing.record_note(node.ledger, note, received, partial(studies.due_at, settings=node.settings.studies))
+        images, further = result.withdrawn, result.kept_in_mind
+        log.warning("rejection_note_received", reason=note.reason.name, withdrawn=images, further=further, sha256=received.sha256[:12])
+    node.store.remove(key)
 
 
 # --- What a worker does -----------------------------------------------------------------------------------------------
@@ -170,7 +189,7 @@ class Journey(Workflows):
                 headers,
                 kinds=node.settings.documents,
                 predecessors=predecessors,
-                pictures=partial(self._picture, revision, release),
+                pictures=partial(self._picture_if_any, revision, release),
             )
         kept = [(document, node.store.put(ArtifactKind.DOCUMENT, document.content)) for document in documents]
         destinations = [(each.name, each.documents) for each in node.settings.destinations]
@@ -218,6 +237,14 @@ class Journey(Workflows):
         output = self.scores.score(self.node.shelf.load(revision.plan.release_id), bank, network_input)
         saliency_key = self.node.store.put(ArtifactKind.SALIENCY, inference.encode_saliency(output.saliency))
         return ScoredImage(network_input, output, saliency_key)
+
+    def _picture_if_any(self, revision: StudyRevision, release: Release, score: ImageScore) -> Picture | None:
+        """None where an image was scored and cannot be prepared again in more pixels: its capture is missing, the other documents are not."""
+        try:
+            return self._picture(revision, release, score)
+        except (ArtifactDamaged, ArtifactMissing, NotAMammogram, NotDicom, UndecodableImage) as error:
+            log.warning("capture_missing", study=revision.study_id, revision=revision.number, reason=str(error))
+            return None
 
     def _picture(self, revision: StudyRevision, release: Release, score: ImageScore) -> Picture:
         """The image as the network saw it, in more pixels; of the same shape, so that the saliency map fits it."""
@@ -293,3 +320,21 @@ class Journey(Workflows):
     def _pixels(self, sha256: str) -> str:
         with self.node.store.local(content_key(ArtifactKind.IMAGE, sha256)) as path:
             return self.workers.pixel_digest(path)
+
+    # --- Reconcile: what was never sent --------------------------------------------------------------------------------
+
+    @workflow
+    def reconcile(self) -> None:
+        """Ask the PACS of the settings what it has that the node has not, and fetch it where they say so."""
+        self.take_inventory()
+        self.fetch_missing()
+
+    @step
+    def take_inventory(self) -> None:
+        """What is missing, or why the PACS could not be asked, is in the ledger; and when it is asked next."""
+        reconciling.ask(self.node.ledger, self.node.settings, datetime.now(UTC))
+
+    @step
+    def fetch_missing(self) -> None:
+        """What is missing comes in by the same door as everything, as far as the PACS sends it."""
+        reconciling.fetch(self.node.ledger, self.node.settings, datetime.now(UTC))

@@ -19,6 +19,7 @@ from dosremc_node.cli.common import (
     read_settings,
 )
 from dosremc_node.ledger.overview import StudyOverview, delivery_counts, find_study, list_reports, list_studies, study_counts
+from dosremc_node.ledger.reconciliation import missing_counts
 from dosremc_node.ledger.revisions import drive_again
 from dosremc_node.ledger.states import StudyState
 from dosremc_node.records import StudyId
@@ -43,7 +44,7 @@ def status(
     """Show studies by state, and what is parked and why. Example: dosremc-node status --all"""
     ledger = existing_ledger(read_settings(config, options))
     counts = study_counts(ledger)
-    rows = [row for row in list_studies(ledger) if all_studies or study or row.state in _SHOWN_BY_DEFAULT or row.missing]
+    rows = [row for row in list_studies(ledger) if all_studies or study or row.state in _SHOWN_BY_DEFAULT or row.missing or row.conflicts]
     if study:
         name = find_study(ledger, study) or study
         rows = [row for row in rows if row.study_id == name]
@@ -54,21 +55,31 @@ def status(
     output.print("studies: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for (destination, state), count in delivery_counts(ledger).items():
         output.print(f"documents for {destination}: {count} {state}")
+    for source, count in missing_counts(ledger).items():
+        if count:
+            output.print(f"{source} has {count} studies that are missing here: see `dosremc-node reconcile`", markup=False)
     if rows:
         print_table("", ("study", "state", "images", "revision", "domain", "last image"), [_row(row) for row in rows])
     for row in rows:
-        if row.missing:
-            output.print(
-                f"{row.study_id}: {row.missing} images are not on the disk any more: send the study again", highlight=False, soft_wrap=True
-            )
-        if row.reason:
-            output.print(f"{row.study_id} is parked: {row.reason}", highlight=False, soft_wrap=True, markup=False)
+        _print_what_needs_a_person(row)
+
+
+def _print_what_needs_a_person(row: StudyOverview) -> None:
+    if row.missing:
+        output.print(
+            f"{row.study_id}: {row.missing} images are not on the disk any more: send the study again", highlight=False, soft_wrap=True
+        )
+    for conflict in row.conflicts:
+        output.print(f"{row.study_id}, {conflict}", highlight=False, soft_wrap=True)
+    if row.reason:
+        output.print(f"{row.study_id} is parked: {row.reason}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _row(row: StudyOverview) -> tuple[object, ...]:
     images = f"{row.images}"
     images += f", {row.variants} variants" if row.variants else ""
     images += f", {row.quarantined} quarantined" if row.quarantined else ""
+    images += f", {row.withdrawn} withdrawn" if row.withdrawn else ""
     images += f", {row.removed} removed" if row.removed else ""
     images += f", {row.missing} missing" if row.missing else ""
     return row.study_id, row.state, images, row.revision, row.domain, local_time(row.last_received_at)

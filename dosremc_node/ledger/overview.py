@@ -29,6 +29,7 @@ class StudyOverview:
     images: int
     variants: int
     quarantined: int
+    withdrawn: int
     removed: int
     missing: int
     conflicts: tuple[str, ...]
@@ -177,7 +178,9 @@ def _first_studies(session: Session) -> Mapping[str, Sequence[str]]:
     query = (
         select(InstanceRow.study_id, first.study_id)
         .join(StudyRow, StudyRow.study_id == InstanceRow.study_id)
-        .join(first, and_(first.sop_instance_uid == InstanceRow.sop_instance_uid, first.standing == Standing.PRIMARY))
+        .join(
+            first, and_(first.sop_instance_uid == InstanceRow.sop_instance_uid, first.standing.in_((Standing.PRIMARY, Standing.WITHDRAWN)))
+        )
         .where(_came_first_elsewhere())
         .distinct()
     )
@@ -212,6 +215,7 @@ def _overview(
         images=standings[Standing.PRIMARY],
         variants=standings[Standing.VARIANT],
         quarantined=standings[Standing.QUARANTINED],
+        withdrawn=standings[Standing.WITHDRAWN],
         removed=gone[0],
         missing=gone[1],
         conflicts=tuple(map(str, conflicts)),

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dosremc_node.ledger import conflicts
+from dosremc_node.ledger import audit, conflicts, rejections
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import STANDINGS, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
@@ -31,6 +31,10 @@ class Receipt(StrEnum):
     BACK = "back"
     """A duplicate of an image that had been removed, or was missing: it is there again."""
     CONTENDER = "contender"
+    WITHDRAWN = "withdrawn"
+    """A rejection note that came before it withdraws it."""
+    TAKEN_BACK = "taken back"
+    """It had been withdrawn because its retention period had expired, and was sent again."""
 
 
 def record_object(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
@@ -48,18 +52,49 @@ def record_object(ledger: Ledger, received: ReceivedObject, header: ImageHeader,
 
 def _record(ledger: Ledger, received: ReceivedObject, header: ImageHeader, due: DueRule) -> Receipt:
     with ledger.transaction() as session:
+        rejections.keep_notes_out(session)
         same_uid = session.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid)).all()
         known = next((row for row in same_uid if row.sha256 == received.sha256), None)
+        if _take_back(session, same_uid, received, header, due) and known:
+            _again(session, known, received)
+            return Receipt.TAKEN_BACK
         if known:
             return _again(session, known, received)
         study = _study(session, received, header)
-        standing = Standing.CONTENDER if same_uid else Standing.PRIMARY
+        standing = Standing.CONTENDER if same_uid else _first_standing(session, header)
         conflicts.note_identity(session, study, header.who, standing, received.received_at)
         session.add(_instance(study, received, header, standing))
         session.flush()
-        if standing is Standing.PRIMARY:
-            _move_deadline(session, study, received.received_at, due)
-    return Receipt.NEW if standing is Standing.PRIMARY else Receipt.CONTENDER
+        # A withdrawn image adds nothing to a report that there is already.
+        if standing is Standing.PRIMARY or (standing is Standing.WITHDRAWN and not study.revisions):
+            move_deadline(session, study, received.received_at, due)
+    return _RECEIPTS[standing]
+
+
+_RECEIPTS = {Standing.PRIMARY: Receipt.NEW, Standing.CONTENDER: Receipt.CONTENDER, Standing.WITHDRAWN: Receipt.WITHDRAWN}
+
+
+def _first_standing(session: Session, header: ImageHeader) -> Standing:
+    reason = rejections.reason_of(session, header.who.study_instance_uid, header.sop_instance_uid)
+    return Standing.WITHDRAWN if reason and reason.lasts else Standing.PRIMARY
+
+
+def _take_back(session: Session, same_uid: Sequence[InstanceRow], received: ReceivedObject, header: ImageHeader, due: DueRule) -> bool:
+    """Take back a withdrawn image that is sent again, unless its rejection lasts; answers whether it was so."""
+    withdrawn = next((row for row in same_uid if row.standing == Standing.WITHDRAWN), None)
+    if withdrawn is None:
+        return False
+    reason = rejections.reason_of(session, header.who.study_instance_uid, withdrawn.sop_instance_uid)
+    if reason is None or reason.lasts:
+        return False
+    study = session.get_one(StudyRow, withdrawn.study_id, with_for_update=True)
+    check_transition(STANDINGS, f"instance {withdrawn.id}", Standing(withdrawn.standing), Standing.PRIMARY)
+    withdrawn.standing = Standing.PRIMARY
+    study.last_received_at = received.received_at
+    session.flush()
+    move_deadline(session, study, received.received_at, due)
+    audit.append(session, received.calling_ae_title, "image taken back", study.study_id, {"reason": reason, "sha256": withdrawn.sha256})
+    return True
 
 
 def _again(session: Session, known: InstanceRow, received: ReceivedObject) -> Receipt:
@@ -115,7 +150,8 @@ def _instance(study: StudyRow, received: ReceivedObject, header: ImageHeader, st
     )
 
 
-def _move_deadline(session: Session, study: StudyRow, now: datetime, due: DueRule) -> None:
+def move_deadline(session: Session, study: StudyRow, now: datetime, due: DueRule) -> None:
+    """Say anew when a study is due, after what happened to it ``now``; its row is locked."""
     if study.due_at is None:
         study.waiting_since = now
     headers = session.scalars(
@@ -156,10 +192,9 @@ def contender_and_primary(ledger: Ledger, instance_id: int) -> tuple[str, str] |
         row = session.get_one(InstanceRow, instance_id)
         if row.standing != Standing.CONTENDER:
             return None
-        primary = select(InstanceRow.sha256).where(
-            InstanceRow.sop_instance_uid == row.sop_instance_uid, InstanceRow.standing == Standing.PRIMARY
-        )
-        return row.sha256, session.scalars(primary).one()
+        first = InstanceRow.standing.in_((Standing.PRIMARY, Standing.WITHDRAWN))
+        primary = select(InstanceRow.sha256).where(InstanceRow.sop_instance_uid == row.sop_instance_uid, first).order_by(InstanceRow.id)
+        return row.sha256, session.scalars(primary.limit(1)).one()
 
 
 def settle_contender(ledger: Ledger, instance_id: int, standing: Standing) -> None:

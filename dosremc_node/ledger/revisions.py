@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from dosremc_node.errors import NoSuchStudy, StaleWriter
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.conflicts import two_patients_stand_in, whose_images_stay
 from dosremc_node.ledger.database import Ledger
+from dosremc_node.ledger.rejections import reasons_in
 from dosremc_node.ledger.states import DELIVERIES, REVISIONS, DeliveryState, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
 from dosremc_node.records import (
@@ -23,6 +24,7 @@ from dosremc_node.records import (
     PatientAndStudy,
     Plan,
     PredecessorDocument,
+    RejectionReason,
     StudyId,
     StudyRevision,
     are_two_women,
@@ -68,7 +70,7 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
         if study.due_at is None or study.due_at > now or _waits_for_a_person(session, study_id):
             return None
         latest = _latest(session, study_id)
-        decided = plan(_primary_images(session, study_id))
+        decided = plan(_images(session, study))
         row = RevisionRow(
             study_id=study_id,
             number=latest.number + 1 if latest else 1,
@@ -87,10 +89,18 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
         return _record(row, study)
 
 
-def _primary_images(session: Session, study_id: StudyId) -> list[tuple[int, str, ImageHeader]]:
-    query = select(InstanceRow).where(InstanceRow.study_id == study_id, InstanceRow.standing == Standing.PRIMARY).order_by(InstanceRow.id)
-    whose = whose_images_stay(session, study_id)
-    return [(row.id, row.sha256, _header(row, whose)) for row in session.scalars(query)]
+def _images(session: Session, study: StudyRow) -> list[tuple[int, str, ImageHeader]]:
+    """The primary images, and the withdrawn ones with that as the reason why they are not assessed."""
+    of_study = InstanceRow.study_id == study.study_id
+    query = select(InstanceRow).where(of_study, InstanceRow.standing.in_((Standing.PRIMARY, Standing.WITHDRAWN))).order_by(InstanceRow.id)
+    whose, rejected = whose_images_stay(session, StudyId(study.study_id)), reasons_in(session, study.study_instance_uid)
+    return [(row.id, row.sha256, _withdrawn_or(row, rejected, _header(row, whose))) for row in session.scalars(query)]
+
+
+def _withdrawn_or(row: InstanceRow, rejected: Mapping[str, RejectionReason], header: ImageHeader) -> ImageHeader:
+    if row.standing != Standing.WITHDRAWN:
+        return header
+    return replace(header, not_assessed=rejected[row.sop_instance_uid].withdrawn)
 
 
 def _header(row: InstanceRow, whose: PatientAndStudy | None) -> ImageHeader:

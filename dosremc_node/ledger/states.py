@@ -24,6 +24,8 @@ class Standing(StrEnum):
     """Same pixels, other attributes or compression: kept, not assessed again."""
     QUARANTINED = "quarantined"
     """Other pixels under the same UID: kept, flagged, never merged."""
+    WITHDRAWN = "withdrawn"
+    """Was the primary until a rejection note named it: kept, not assessed any more."""
 
 
 class RevisionState(StrEnum):
@@ -56,10 +58,11 @@ class StudyState(StrEnum):
 State = TypeVar("State", bound=StrEnum)
 
 STANDINGS: Mapping[Standing, frozenset[Standing]] = {
-    Standing.PRIMARY: frozenset(),
+    Standing.PRIMARY: frozenset({Standing.WITHDRAWN}),
     Standing.CONTENDER: frozenset({Standing.VARIANT, Standing.QUARANTINED}),
     Standing.VARIANT: frozenset(),
     Standing.QUARANTINED: frozenset(),
+    Standing.WITHDRAWN: frozenset({Standing.PRIMARY}),
 }
 
 REVISIONS: Mapping[RevisionState, frozenset[RevisionState]] = {

@@ -60,8 +60,8 @@ def render(
     return tuple(document for kind in DocumentKind if kind in kinds for document in _MAKERS[kind](case))
 
 
-def _of_each_image(make: Callable[[Case, ImageScore, int], Document]) -> Callable[[Case], Sequence[Document]]:
-    return lambda case: [make(case, score, place) for place, score in enumerate(case.marked, start=1)]
+def _of_each_image(make: Callable[[Case, ImageScore, int], Document | None]) -> Callable[[Case], Sequence[Document]]:
+    return lambda case: [made for place, score in enumerate(case.marked, start=1) if (made := make(case, score, place))]
 
 
 _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {

@@ -13,9 +13,16 @@ from dosremc_node.reporting.image_header import patient_orientation
 from dosremc_node.reporting.patient import read_header
 
 
-def capture(case: Case, score: ImageScore, place: int) -> Document:
-    """The picture of one image (PS3.3 A.8.1). Its modality is OT, so that it is hung beside the mammograms and never in place of one."""
-    content = _image(draw(case.picture_of(score), score, case.release.statement))
+def capture(case: Case, score: ImageScore, place: int) -> Document | None:
+    """The picture of one image (PS3.3 A.8.1); None where there is nothing to draw it from.
+
+    Its modality is OT, so that it is hung beside the mammograms and never in place of one. The IOD has no predecessor: what a later
+    capture supersedes stands in its derivation in words, and the summary names the superseded captures with the other documents.
+    """
+    picture = case.picture_of(score)
+    if picture is None:
+        return None
+    content = _image(draw(picture, score, case.release.statement))
     header = read_header(case.headers[score.sop_instance_uid], "PatientOrientation", "LossyImageCompression")
     content.PatientOrientation = list(patient_orientation(header) or ())
     content.LossyImageCompression = "01" if header.get("LossyImageCompression") == "01" else "00"

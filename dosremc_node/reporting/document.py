@@ -44,8 +44,10 @@ IMPLEMENTATION_CLASS_UID: Final = UID("2.25.247392601470185296031562785423091746
 IMPLEMENTATION_VERSION_NAME: Final = "DOSREMC_NODE"
 
 
-Pictures = Callable[[ImageScore], Picture]
-"""What the capture of an image is drawn from. It is asked for positive images only, because it may take a second or two."""
+Pictures = Callable[[ImageScore], Picture | None]
+"""What the capture of an image is drawn from, None where it could not be prepared. It is asked for positive images only, because it may
+take a second or two.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +63,7 @@ class Case:
     predecessors: Sequence[PredecessorDocument]
     pictures: Pictures | None
 
-    def picture_of(self, score: ImageScore) -> Picture:
+    def picture_of(self, score: ImageScore) -> Picture | None:
         """What the capture of an image is drawn from; raises `ValueError` where nobody handed in any pictures."""
         if self.pictures is None:
             raise ValueError("a capture cannot be drawn without pictures")

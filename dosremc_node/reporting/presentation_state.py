@@ -30,7 +30,10 @@ _LAST_LINE: Final = (0.0, 0.96, 1.0, 1.0)
 
 
 def presentation_state(case: Case, score: ImageScore, place: int) -> Document:
-    """The annotations of one positive image."""
+    """The annotations of one positive image.
+
+    The IOD has no predecessor: the summary of the same revision names the superseded states with the other documents.
+    """
     header = read_header(case.headers[score.sop_instance_uid], "ImagerPixelSpacing", *GREY_SCALE_KEYWORDS)
     content = Dataset()
     content.ContentLabel = f"AI_{score.laterality}_{score.view}"

@@ -68,9 +68,11 @@ def _view(score: ImageScore, image: StudyImage) -> ContainerContentItem:
 
 
 def _not_assessed(assessment: Assessment, plan: Plan) -> Iterable[ContentItem]:
-    lines = wording.not_assessed_lines(plan.images, assessment)
+    """Images of the evidence by reference; withdrawn ones in words alone, because nothing may be read of them any more."""
+    lines = [_text(codes.IMAGE, line, image) for image, line in wording.not_assessed_lines(plan.images, assessment)]
+    lines += [_text(codes.IMAGE, line) for line in wording.withdrawn_lines(plan)]
     if lines:
-        yield _container(codes.NOT_ASSESSED_SECTION, [_text(codes.IMAGE, line, image) for image, line in lines])
+        yield _container(codes.NOT_ASSESSED_SECTION, lines)
 
 
 def _provenance(release: Release, assessment: Assessment, plan: Plan) -> ContainerContentItem:

@@ -75,13 +75,13 @@ def impression(assessment: Assessment, plan: Plan) -> str:
     """The result in full sentences, which stand for themselves where a reader sees nothing else of the report."""
     probability = assessment.exam_probability
     if not assessment.shown or probability is None:
-        return _no_result(assessment)
-    return _joined(*_result(assessment, probability, plan), _marked(assessment), _nearest(plan), _left_out(assessment))
+        return _joined(_no_result(assessment), _withdrawn(plan))
+    return _joined(*_result(assessment, probability, plan), _marked(assessment), _nearest(plan), _left_out(assessment), _withdrawn(plan))
 
 
 def cad_impression(assessment: Assessment, plan: Plan) -> str:
     """The same for a document that holds the marks itself, and has no other place to list what was not assessed."""
-    lines = [line for _, line in not_assessed_lines(plan.images, assessment)]
+    lines = [*(line for _, line in not_assessed_lines(plan.images, assessment)), *withdrawn_lines(plan)]
     left_out = f"Not assessed: {'; '.join(lines)}" if lines else ""
     probability = assessment.exam_probability
     if not assessment.shown or probability is None:
@@ -143,6 +143,13 @@ def _left_out(assessment: Assessment) -> str:
     return f"{count} further {'image was' if count == 1 else 'images were'} not assessed: see below."
 
 
+def _withdrawn(plan: Plan) -> str:
+    count = len(plan.withdrawn)
+    if count == 0:
+        return ""
+    return f"{count} {'image was' if count == 1 else 'images were'} withdrawn by rejection notes, with all that was said of {'it' if count == 1 else 'them'}."
+
+
 def operating_point(point: OperatingPoint) -> str:
     target = f" Chosen for: {point.target}" if point.target else ""
     return plain(f"View, breast and exam each count as positive at {percent(point.threshold)} or more.{target}")
@@ -182,3 +189,8 @@ def not_assessed_lines(images: tuple[StudyImage, ...], assessment: Assessment) -
         for image in images
         if image.header.sop_instance_uid not in scored
     ]
+
+
+def withdrawn_lines(plan: Plan) -> list[str]:
+    """Every image that rejection notes withdrew from what is reported, with their reason."""
+    return [f"{image.name}: {image.not_assessed}" for image in plan.withdrawn]

@@ -10,7 +10,19 @@ from dosremc_node.studies.domains import DomainRule, DomainTable, load_domains
 from dosremc_node.studies.eligibility import is_image
 from dosremc_node.studies.headers import read_header
 from dosremc_node.studies.plans import due_at, make_plan, views_complete
+from dosremc_node.studies.rejection_notes import is_key_object, read_rejection_note
 
 settle_dicom_libraries()
 
-__all__ = ["DomainRule", "DomainTable", "due_at", "is_image", "load_domains", "make_plan", "read_header", "views_complete"]
+__all__ = [
+    "DomainRule",
+    "DomainTable",
+    "due_at",
+    "is_image",
+    "is_key_object",
+    "load_domains",
+    "make_plan",
+    "read_header",
+    "read_rejection_note",
+    "views_complete",
+]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dosremc_node.records import (
+    WITHDRAWN,
     BankId,
     Domain,
     ImageHeader,
@@ -47,8 +49,28 @@ def due_at(headers: Sequence[ImageHeader], first: datetime, last: datetime, sett
 
 
 def make_plan(images: Sequence[tuple[int, str, ImageHeader]], release: Release, domains: DomainTable, settings: StudySettings) -> Plan:
-    """Decide on a study as it stands. ``images`` are (instance id, digest of the file, header)."""
+    """Decide on a study as it stands. ``images`` are (instance id, digest of the file, header).
+
+    An image that a rejection note withdrew has that as its reason, and no part in anything but `Plan.withdrawn`.
+    """
     judged = _judged(images)
+    withdrawn = tuple(image for image in judged if image.not_assessed in WITHDRAWN)
+    if withdrawn and len(withdrawn) == len(judged):
+        # Its report must say of which images it speaks, and there are no others.
+        return _nothing_scored(judged, _only(image.header.scanner for image in judged), release, NotAssessedReason.ALL_WITHDRAWN)
+    left = tuple(image for image in judged if image.not_assessed not in WITHDRAWN)
+    return replace(_only_if_whole(_plan(left, release, domains, settings)), withdrawn=withdrawn)
+
+
+def _only_if_whole(plan: Plan) -> Plan:
+    """What is left of a study whose images were removed is scored and kept, but not shown in place of the whole study's report."""
+    removed = any(image.not_assessed is NotAssessedReason.REMOVED for image in plan.images)
+    if removed and plan.not_assessed in (None, NotAssessedReason.NO_IMAGES):
+        return replace(plan, not_assessed=NotAssessedReason.IMAGES_REMOVED)
+    return plan
+
+
+def _plan(judged: tuple[StudyImage, ...], release: Release, domains: DomainTable, settings: StudySettings) -> Plan:
     scanners = sorted({image.header.scanner for image in judged if image.not_assessed is None})
     if not scanners:
         return _nothing_scored(judged, _only(image.header.scanner for image in judged), release, NotAssessedReason.NO_IMAGES)

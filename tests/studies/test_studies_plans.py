@@ -148,3 +148,19 @@ def test_the_default_policy_shows_no_score(make_header: Any, release: Release) -
     made = plan([make_header("L CC", NOBODY)], release)
     assert made.bank is not None
     assert made.not_assessed is NotAssessedReason.UNKNOWN_SCANNER
+
+
+def test_a_withdrawn_image_has_no_part_in_the_plan(make_header: Any, release: Release) -> None:
+    """It stands beside the images, with its reason; the others are planned as if it had never come."""
+    left = [make_header(name) for name in FOUR[1:]]
+    rejected = make_header(FOUR[0], not_assessed=NotAssessedReason.WITHDRAWN_FOR_QUALITY)
+    found = plan([rejected, *left], release)
+    assert [image.header for image in found.images] == left
+    assert [(image.header, image.not_assessed) for image in found.withdrawn] == [(rejected, NotAssessedReason.WITHDRAWN_FOR_QUALITY)]
+    assert replace(found, withdrawn=(), images=()) == replace(plan(left, release), images=())
+
+
+def test_a_study_whose_images_are_all_withdrawn_is_not_assessed(make_header: Any, release: Release) -> None:
+    """Its plan has a bank for nothing, and says why; its report speaks of the withdrawn images."""
+    found = plan([make_header(name, not_assessed=NotAssessedReason.WITHDRAWN_FOR_SAFETY) for name in FOUR], release)
+    assert (found.bank, found.not_assessed, len(found.images), found.withdrawn) == (None, NotAssessedReason.ALL_WITHDRAWN, 4, ())

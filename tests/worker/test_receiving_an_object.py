@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from harness.rejections import rejection_note
 
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.configuration import load
@@ -18,6 +19,7 @@ from dosremc_node.simulation import VENDORS, Order, simulate_view
 from dosremc_node.workflow import receive
 
 STRUCTURED_REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
+KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
 
 
 @pytest.fixture
@@ -68,3 +70,26 @@ def test_what_cannot_be_read_is_refused(node: Node) -> None:
     with pytest.raises(NotDicom):
         arrive(node, b"no DICOM", "1.2.3")
     assert list_studies(node.ledger) == []
+
+
+def test_a_rejection_note_withdraws_and_is_let_go(node: Node) -> None:
+    """What it says is in the ledger before Success is answered; the file itself is not kept, the image's is."""
+    image = simulate_view(Order(1, VENDORS["A"], binning=16.0), Laterality.LEFT, View.CC)
+    image_key = arrive(node, image.content, image.sop_instance_uid)
+    content, uid = rejection_note([image.content])
+    note_key = arrive(node, content, uid, KEY_OBJECT)
+    (study,) = list_studies(node.ledger)
+    assert (study.images, study.withdrawn) == (0, 1)
+    assert study.due_at is not None
+    assert node.store.exists(image_key)
+    assert not node.store.exists(note_key)
+
+
+def test_another_key_object_is_let_go(node: Node) -> None:
+    """One that marks images of interest withdraws nothing."""
+    image = simulate_view(Order(1, VENDORS["A"], binning=16.0), Laterality.LEFT, View.CC)
+    arrive(node, image.content, image.sop_instance_uid)
+    content, uid = rejection_note([image.content], "113000")
+    key = arrive(node, content, uid, KEY_OBJECT)
+    assert not node.store.exists(key)
+    assert [study.images for study in list_studies(node.ledger)] == [1]
