@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from harness.node import RunningNode, files, send_to, wait_until
+from harness.rejections import rejection_note
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     ComprehensiveSRStorage,
@@ -228,3 +229,26 @@ def test_an_unknown_scanner_is_scored_in_the_shadow_and_nothing_is_shown(stand_i
     (study,) = node.studies()
     assessment = node.assessment(study["study_id"])
     assert assessment.not_assessed in (NotAssessedReason.UNKNOWN_SCANNER, NotAssessedReason.NO_IMAGES)
+
+
+def test_a_rejection_note_takes_an_image_and_its_report_back(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+    """Promise 5: the next report does without the image, says so and names its predecessor; with every image gone it is none but a reason."""
+    node, exam = start_node(stand_in_pacs), exam_of("A", 1, Laterality.RIGHT)
+    contents = [image.content for image in exam.images]
+    send_to(node, contents)
+    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 1)], "four views are assessed")
+    send_to(node, [rejection_note(contents[:1], "113037")[0]])
+    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 2)], "three views are assessed")
+    send_to(node, contents[:1])
+    send_to(node, [rejection_note(contents[1:], "113038")[0]])
+    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 3)], "nothing is left")
+    assert [(study["images"], study["withdrawn"]) for study in node.studies()] == [(0, 4)]
+    summaries = [report for report in reports_on(stand_in_pacs) if is_summary(report)]
+    first, second, third = sorted(summaries, key=lambda report: int(report.SeriesNumber))
+    assert len(evidence(first)) == 4
+    assert evidence(second) == {image.sop_instance_uid for image in exam.images[1:]}
+    assert str(NotAssessedReason.WITHDRAWN_FOR_SAFETY) in texts(second)
+    assert third.SeriesDescription == "AI NOT ASSESSED"
+    assert str(NotAssessedReason.ALL_WITHDRAWN) in texts(third)
+    assert "PredecessorDocumentsSequence" in second
+    assert "PredecessorDocumentsSequence" in third
