@@ -15,11 +15,11 @@ from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
-from dosremc_node.ledger import commitments, deliveries, receiving, revisions
+from dosremc_node.ledger import commitments, deliveries, receiving, reconciliation, revisions
 from dosremc_node.records import StudyId
 from dosremc_node.workflow import Journey
 
-ASSESS, DELIVER, COMMIT, COMPARE = "assess", "deliver", "commit", "compare"
+ASSESS, DELIVER, COMMIT, COMPARE, RECONCILE = "assess", "deliver", "commit", "compare", "reconcile"
 EXECUTORS = "executors"
 _LOOK_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 3600.0
@@ -61,6 +61,7 @@ class Sweeper:
         self._enqueue_assessments()
         self._enqueue_deliveries()
         self._enqueue_commitments()
+        self._enqueue_reconciliation()
 
     def _open_due_revisions(self) -> None:
         now = datetime.now(UTC)
@@ -105,6 +106,12 @@ class Sweeper:
             arguments = dataclasses.astuple(due)
             name = ":".join(map(str, (COMMIT, *arguments)))
             self._enqueue(name, partial(self._engine.enqueue_for, due.destination, DELIVER), self._journey.commit, *arguments)
+
+    def _enqueue_reconciliation(self) -> None:
+        source, now = self._node.settings.reconciliation.source, datetime.now(UTC)
+        if source and (due_at := reconciliation.due(self._node.ledger, source, now)):
+            name = f"{RECONCILE}:{source}:{due_at.timestamp()}"
+            self._enqueue(name, partial(self._engine.enqueue, RECONCILE), self._journey.reconcile)
 
     def _enqueue(self, name: str, enqueue: Callable[..., None], workflow: Callable[..., None], *arguments: str | int) -> None:
         """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""

@@ -1,5 +1,5 @@
-"""The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch | send | simulate |
-science | doctor | conformance | demo``.
+"""The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch |
+reconcile | conflicts | patients | send | simulate | science | doctor | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -30,6 +30,9 @@ _FILES = {
     "adapt": "learning",
     "evaluate": "learning",
     "fetch": "retrieval",
+    "reconcile": "reconcile",
+    "conflicts": "conflicts",
+    "patients": "patients",
     "send": "modality",
     "simulate": "modality",
     "science": "science",

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 class Role(StrEnum):
     RECEIVER = "receiver"
     WORKER = "worker"
+    MESSAGES = "messages"
     ALL = "all"
 
 
@@ -74,7 +75,8 @@ def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:
 
 
 def _supervise(node: Node, stop: threading.Event, arguments: Sequence[str]) -> int:
-    supervisor = Supervisor([Role.RECEIVER, Role.WORKER], arguments)
+    roles = [Role.RECEIVER, Role.WORKER, *([Role.MESSAGES] if node.settings.messages.port else [])]
+    supervisor = Supervisor(roles, arguments)
     probes = _probes(node.settings, node, lambda: supervisor.why_not_ready() or _why_no_reception(node.settings))
     try:
         return supervisor.run(stop)

@@ -11,7 +11,7 @@ from dosremc_node.engine import Engine, executor_slot
 from dosremc_node.housekeeping import keep_house
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.node import Node
-from dosremc_node.sweeper import ASSESS, DELIVER, EXECUTORS, Sweeper
+from dosremc_node.sweeper import ASSESS, DELIVER, EXECUTORS, RECONCILE, Sweeper
 from dosremc_node.workflow import Journey
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,9 @@ def run(node: Node, stop: threading.Event) -> int:
         engine = Engine(node.settings.database.engine_url, executor, threads)
         journey = Journey(node, workers)
         journey.warm_up()
-        engine.launch({ASSESS: settings.concurrent_studies}, one_at_a_time_per_key={DELIVER: _DELIVERIES_AT_ONCE})
+        # A queue that is never used would be asked for nothing, again and again.
+        reconciling = {RECONCILE: 1} if node.settings.reconciliation.source else {}
+        engine.launch({ASSESS: settings.concurrent_studies, **reconciling}, one_at_a_time_per_key={DELIVER: _DELIVERIES_AT_ONCE})
         anticipation = Anticipation(node, journey.inputs, workers)
         for _ in range(settings.decoding_processes):
             threading.Thread(target=anticipation.run, args=(stop,), name="anticipation", daemon=True).start()

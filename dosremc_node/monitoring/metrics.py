@@ -10,8 +10,11 @@ from prometheus_client.registry import Collector
 
 from dosremc_node.artifacts import ArtifactStore
 from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.conflict_decisions import conflict_counts
 from dosremc_node.ledger.images import image_counts
+from dosremc_node.ledger.messages import message_counts
 from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
+from dosremc_node.ledger.reconciliation import missing_counts
 
 
 class LedgerCollector(Collector):
@@ -38,4 +41,20 @@ class LedgerCollector(Collector):
         for (destination, delivery_state), count in delivery_counts(self._ledger).items():
             deliveries.add_metric([destination, delivery_state], count)
         yield deliveries
+        yield from self._from_the_hospital()
         yield GaugeMetricFamily("dosremc_storage_free_bytes", "Free space of the artifact store.", value=self._store.free_bytes())
+
+    def _from_the_hospital(self) -> Iterator[Metric]:
+        """What of other systems' needs a person's eye."""
+        conflicts = GaugeMetricFamily("dosremc_conflicts", "Conflicts about patients that wait for a person, by kind.", labels=["kind"])
+        for kind, count in conflict_counts(self._ledger).items():
+            conflicts.add_metric([kind], count)
+        yield conflicts
+        messages = GaugeMetricFamily("dosremc_messages", "HL7 messages by type and state.", labels=["type", "state"])
+        for (message_type, message_state), count in message_counts(self._ledger).items():
+            messages.add_metric([message_type, message_state], count)
+        yield messages
+        missing = GaugeMetricFamily("dosremc_missing_studies", "Studies of which a PACS has more than the node.", labels=["source"])
+        for source, count in missing_counts(self._ledger).items():
+            missing.add_metric([source], count)
+        yield missing

@@ -68,8 +68,8 @@ def find_studies(
     Studies of which the PACS does not tell the modalities are among them. Raises `PeerUnreachable`, `PeerRefused`.
     """
     query = _study_query(accession_number, patient_id, study_instance_uid, study_date)
-    with _association(peer, calling_ae_title, STUDY_ROOT_FIND, peer.timeout_seconds) as association:
-        found = [_found(identifier) for identifier in _matches(peer, association, query)]
+    with associated(peer, calling_ae_title, STUDY_ROOT_FIND, peer.timeout_seconds) as association:
+        found = [found_study(identifier) for identifier in matches(peer, association, query)]
     return [study for study in found if not study.modalities or MAMMOGRAPHY in study.modalities]
 
 
@@ -82,7 +82,7 @@ def move_study(peer: Destination, calling_ae_title: str, destination_ae_title: s
     query = Dataset()
     query.QueryRetrieveLevel = "STUDY"
     query.StudyInstanceUID = study_instance_uid
-    with _association(peer, calling_ae_title, STUDY_ROOT_MOVE, _SILENCE_WHILE_MOVING_SECONDS) as association:
+    with associated(peer, calling_ae_title, STUDY_ROOT_MOVE, _SILENCE_WHILE_MOVING_SECONDS) as association:
         for answer, _ in association.send_c_move(query, destination_ae_title, STUDY_ROOT_MOVE):
             status = _status(peer, answer)
             if status == _MOVE_DESTINATION_UNKNOWN:
@@ -104,7 +104,8 @@ def _study_query(accession_number: str | None, patient_id: str | None, study_ins
     return query
 
 
-def _matches(peer: Destination, association: Association, query: Dataset) -> Iterator[Dataset]:
+def matches(peer: Destination, association: Association, query: Dataset) -> Iterator[Dataset]:
+    """What a PACS answers to a query; raises `PeerRefused` with the status where it does not answer to the end."""
     for answer, identifier in association.send_c_find(query, STUDY_ROOT_FIND):
         status = _status(peer, answer)
         if status not in (*_PENDING, _SUCCESS):
@@ -114,7 +115,8 @@ def _matches(peer: Destination, association: Association, query: Dataset) -> Ite
 
 
 @contextmanager
-def _association(peer: Destination, calling_ae_title: str, abstract_syntax: UID, silence_seconds: float) -> Iterator[Association]:
+def associated(peer: Destination, calling_ae_title: str, abstract_syntax: UID, silence_seconds: float) -> Iterator[Association]:
+    """An association for queries, released at the end; raises `PeerUnreachable`, `PeerRefused`."""
     _knock(peer)
     entity = AE(calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = peer.timeout_seconds
@@ -164,7 +166,8 @@ def _progress(answer: Dataset) -> MoveProgress:
     return MoveProgress(number("Remaining"), number("Completed"), number("Failed"), number("Warning"))
 
 
-def _found(identifier: Dataset) -> FoundStudy:
+def found_study(identifier: Dataset) -> FoundStudy:
+    """A study as a PACS answers it."""
     modalities = identifier.get("ModalitiesInStudy") or ()
     return FoundStudy(
         study_instance_uid=str(identifier.get("StudyInstanceUID", "")),
@@ -172,7 +175,7 @@ def _found(identifier: Dataset) -> FoundStudy:
         accession_number=str(identifier.get("AccessionNumber") or ""),
         study_date=_date(str(identifier.get("StudyDate") or "")),
         modalities=tuple(modalities) if isinstance(modalities, MultiValue) else (str(modalities),) if modalities else (),
-        images=_whole_number(identifier.get("NumberOfStudyRelatedInstances")),
+        images=as_whole_number(identifier.get("NumberOfStudyRelatedInstances")),
     )
 
 
@@ -183,5 +186,5 @@ def _date(text: str) -> date | None:
         return None
 
 
-def _whole_number(value: object) -> int | None:
+def as_whole_number(value: object) -> int | None:
     return int(str(value)) if str(value).isdigit() else None

@@ -12,6 +12,7 @@ from dosremc_node.ledger import Ledger, open_ledger
 from dosremc_node.messages import Answering, MessageListener
 from dosremc_node.settings import MessageSettings
 
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
