@@ -87,7 +87,7 @@ class InstanceRow(Base):
     """An instance that lies safely among the artifacts, with what its header says.
 
     ``removed_at`` is when retention removed its bytes, ``missing_since`` when they were found missing though nobody had
-    removed them; both are NULL where they are there.
+    removed them; both are NULL where they are there. ``audit_sequence`` is the row of the trail that tells of its arrival.
     """
 
     __tablename__ = "instance"
@@ -109,6 +109,7 @@ class InstanceRow(Base):
     received_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
     missing_since: Mapped[datetime | None]
+    audit_sequence: Mapped[int | None]
 
     study: Mapped[StudyRow] = relationship(back_populates="instances")
 
@@ -127,6 +128,12 @@ class InstanceRow(Base):
             "standing",
             sqlite_where=text("standing = 'contender'"),
             postgresql_where=text("standing = 'contender'"),
+        ),
+        Index(
+            "ix_instance_not_audited",
+            "id",
+            sqlite_where=text("audit_sequence IS NULL"),
+            postgresql_where=text("audit_sequence IS NULL"),
         ),
     )
 
@@ -253,6 +260,41 @@ class AuditRow(Base):
     detail: Mapped[str] = mapped_column(Text)
     previous_sha256: Mapped[str] = mapped_column(String(64))
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class AuditSinkRow(Base):
+    """How far the trail was handed on to a place outside, and which process does it until when."""
+
+    __tablename__ = "audit_sink"
+
+    name: Mapped[str] = mapped_column(String(256), primary_key=True)
+    sequence: Mapped[int]
+    holder: Mapped[str] = mapped_column(String(64))
+    held_until: Mapped[datetime]
+
+
+class RefusalRow(Base):
+    """How often an association or an object was refused, to whom and why, over a few seconds."""
+
+    __tablename__ = "refusal"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(16))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    peer_address: Mapped[str] = mapped_column(String(64))
+    why: Mapped[str] = mapped_column(String(128))
+    times: Mapped[int]
+    audit_sequence: Mapped[int | None]
+
+    __table_args__ = (
+        Index(
+            "ix_refusal_not_audited",
+            "id",
+            sqlite_where=text("audit_sequence IS NULL"),
+            postgresql_where=text("audit_sequence IS NULL"),
+        ),
+    )
 
 
 class ReleaseInForceRow(Base):
