@@ -1,4 +1,4 @@
-"""The command line: ``dosremc-node serve | status | retry | reports | releases | data | train | adapt | evaluate | fetch |
+"""The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | fetch |
 reconcile | conflicts | patients | send | simulate | science | doctor | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
@@ -24,6 +24,7 @@ _FILES = {
     "status": "overview",
     "retry": "overview",
     "reports": "overview",
+    "deliveries": "deliveries",
     "releases": "models",
     "data": "datasets",
     "train": "learning",

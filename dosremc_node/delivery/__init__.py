@@ -5,8 +5,8 @@
 
 from dosremc_node.delivery.asking import echo, found_on
 from dosremc_node.delivery.commitment import ask_commitment, commitment_results, new_transaction_uid
-from dosremc_node.delivery.rules import backoff, refuse_clinical_use
-from dosremc_node.delivery.sending import Rendition, Sendable, send
+from dosremc_node.delivery.rules import Rendition, Sendable, backoff, refuse_clinical_use
+from dosremc_node.delivery.sending import send
 from dosremc_node.libraries import settle_dicom_libraries
 
 settle_dicom_libraries()

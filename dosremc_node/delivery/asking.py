@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification  # type: ignore[attr-defined]
 
+from dosremc_node.delivery import dicomweb
 from dosremc_node.delivery.association import associate
 from dosremc_node.errors import PeerRefused, PeerUnreachable
 from dosremc_node.records import FoundInstance
@@ -17,7 +18,11 @@ _PENDING = (0xFF00, 0xFF01)
 
 
 def echo(peer: Destination, calling_ae_title: str) -> None:
-    """C-ECHO. Raises `PeerUnreachable` or `PeerRefused`, which say why."""
+    """C-ECHO, or a query of a DICOMweb service. Raises `PeerUnreachable` or `PeerRefused`, which say why."""
+    if peer.dicomweb is not None:
+        dicomweb.reach(peer)
+    if not peer.host:
+        return
     with associate(peer, calling_ae_title, [Verification]) as association:
         answer = association.send_c_echo()
         if "Status" not in answer:

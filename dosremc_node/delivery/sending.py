@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
-from typing import Protocol
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.association import Association
 
+from dosremc_node.delivery import dicomweb
 from dosremc_node.delivery.asking import has_instance
 from dosremc_node.delivery.association import accepted, associate
-from dosremc_node.delivery.sop_classes import candidates, choose, names
-from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, SKIPPED, outcome_of, words_of
+from dosremc_node.delivery.rules import Rendition, Sendable, not_accepted
+from dosremc_node.delivery.sop_classes import candidates, choose
+from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, outcome_of, words_of
 from dosremc_node.errors import PeerRefused, PeerUnreachable, TlsUnusable
 from dosremc_node.records import DeliveryResult
-from dosremc_node.settings import Destination, NotAccepted
-
-
-class Sendable(Protocol):
-    """What is sent: a `records.Document` is one. ``content`` is a whole Part 10 file."""
-
-    @property
-    def sop_class_uid(self) -> str: ...
-    @property
-    def sop_instance_uid(self) -> str: ...
-    @property
-    def content(self) -> bytes: ...
-
-
-Rendition = Callable[[Sendable, str], Sendable]
-"""A document under another SOP class, of which the bytes are kept by the time it is given back."""
+from dosremc_node.settings import Destination
 
 
 def send(peer: Destination, calling_ae_title: str, documents: Sequence[Sendable], rendition: Rendition) -> Iterator[DeliveryResult]:
-    """Send ``documents`` over one association and yield the answer to each as soon as it is there.
+    """Send ``documents`` over one association, or by STOW-RS, and yield the answer to each as soon as it is there.
 
     Each goes as the first SOP class that the peer wants and accepts; ``rendition`` is asked for it where the document is of another. There
     is one result for each document, in order, under the UID that was sent, whatever the peer does: nothing is raised for it. A comment
     may quote what the PACS wrote in Error Comment (0000,0902), which can name the patient: it belongs in the ledger, not in a log.
     """
+    if peer.dicomweb is not None:
+        yield from dicomweb.store(peer, documents, rendition)
+        return
     classes = [uid for document in documents for uid in candidates(document.sop_class_uid, peer.structured_reports)]
     answered = 0
     try:
@@ -61,16 +50,6 @@ def send(peer: Destination, calling_ae_title: str, documents: Sequence[Sendable]
         outcome = RETRY if isinstance(error, PeerUnreachable) else REFUSED
         for document in documents[answered:]:
             yield DeliveryResult(document.sop_instance_uid, outcome, None, str(error))
-
-
-def not_accepted(peer: Destination, document: Sendable) -> DeliveryResult:
-    """A document of which the peer takes no SOP class: it waits for a person, or is left out, as the destination's settings say."""
-    classes = names(candidates(document.sop_class_uid, peer.structured_reports))
-    why = f"The destination does not accept this SOP class (presentation context rejected): {classes}."
-    if peer.not_accepted is NotAccepted.SKIP:
-        return DeliveryResult(document.sop_instance_uid, SKIPPED, None, f'{why} It is left out, as not_accepted = "skip" says.')
-    remedy = 'Have the destination accept it, ask for other documents, or set not_accepted = "skip".'
-    return DeliveryResult(document.sop_instance_uid, REFUSED, None, f"{why} {remedy}")
 
 
 def _store(association: Association, document: Sendable) -> DeliveryResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -86,6 +87,7 @@ def start_scp() -> Iterator[Callable[..., Scp]]:
         storage: tuple[str, ...] = (ComprehensiveSRStorage,),
         syntaxes: tuple[str, ...] = (ExplicitVRLittleEndian, "1.2.840.10008.1.2"),
         query: bool = True,
+        tls: ssl.SSLContext | None = None,
         **behaviour: Any,
     ) -> Scp:
         scp = Scp(**behaviour)
@@ -95,7 +97,7 @@ def start_scp() -> Iterator[Callable[..., Scp]]:
             scp.entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
             scp.entity.add_supported_context(Verification)
         handlers = [(evt.EVT_C_STORE, scp.on_store), (evt.EVT_C_FIND, scp.on_find)]
-        server = scp.entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        server = scp.entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
         servers.append(server)
         scp.port = server.server_address[1]
         return scp
