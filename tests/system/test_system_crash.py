@@ -175,7 +175,7 @@ def killed_at_random(seed: int, kills: int, node: RunningNode, pacs: StandInPacs
                 restarted.kill(role)
         taken = node.log.read_text().count("stock_taken")
         restarted.kill("worker")
-        wait_until(lambda: len(list_studies(node.ledger, [StudyState.DONE])) == sender.sent, f"all studies are done, see {node.log}")
+        wait_until(lambda: len(list_studies(node.ledger, [StudyState.DONE])) == sender.sent, f"all studies are done, see {node.log}", 600)
         wait_until(lambda: node.log.read_text().count("stock_taken") > taken, "stock was taken")
         assert_every_acknowledged_instance_is_there(node, sender.acknowledged, folder)
         assert_one_set_of_documents_for_each_revision(node, pacs)
@@ -191,6 +191,7 @@ def crashing_node(tmp_path: Path, stand_in_pacs: StandInPacs) -> RunningNode:
     return RunningNode(tmp_path / "node", [stand_in_pacs], "worker.attempts=1000", "studies.quiet_seconds=1", "worker.decoding_processes=1")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [0])
 def test_some_kills_lose_nothing(seed: int, crashing_node: RunningNode, stand_in_pacs: StandInPacs, tmp_path: Path) -> None:
     """Ten kill -9 while it receives, assembles, assesses and delivers: what was acknowledged is there, every report once."""
@@ -198,6 +199,7 @@ def test_some_kills_lose_nothing(seed: int, crashing_node: RunningNode, stand_in
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_two_hundred_kills_lose_nothing(seed: int, crashing_node: RunningNode, stand_in_pacs: StandInPacs, tmp_path: Path) -> None:
     """Twenty for each of ten seeds."""
