@@ -69,7 +69,7 @@ def images_here(ledger: Ledger, study_instance_uids: Sequence[str]) -> Mapping[s
     with ledger.reading() as session:
         for start in range(0, len(study_instance_uids), 500):  # a database takes only so many parameters
             some = StudyRow.study_instance_uid.in_(study_instance_uids[start : start + 500])
-            found |= dict(session.execute(query.where(some)).tuples().all())
+            found |= dict(session.execute(query.where(some)).all())
     return found
 
 
@@ -154,7 +154,7 @@ def missing_counts(ledger: Ledger) -> Mapping[str, int]:
         .group_by(ReconciliationRow.source)
     )
     with ledger.reading() as session:
-        return dict(session.execute(query).tuples().all())
+        return dict(session.execute(query).all())
 
 
 def asked(ledger: Ledger) -> Sequence[Asked]:

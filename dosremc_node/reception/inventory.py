@@ -7,7 +7,7 @@ and a study of which nothing is said has its series asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
@@ -24,6 +24,8 @@ MANY_ANSWERS: Final = 50
 
 _SECONDS_OF_A_DAY = 86_400
 _SMALLEST_PART = 900
+
+_Answers = dict[str, FoundStudy]
 
 
 def mammography_of(peer: Destination, calling_ae_title: str, days: Sequence[date]) -> list[FoundStudy]:
@@ -59,26 +61,36 @@ class _Question:
 
 
 def _of_day(peer: Destination, association: Association, day: date) -> Collection[FoundStudy]:
-    found = _answers(peer, association, _Question(day, MAMMOGRAPHY), ())
-    return (found or _answers(peer, association, _Question(day, ""), ())).values()
+    found = _all_of(peer, association, _Question(day, MAMMOGRAPHY))
+    return (found or _all_of(peer, association, _Question(day, ""))).values()
 
 
-def _answers(peer: Destination, association: Association, question: _Question, of_the_whole: Collection[str]) -> dict[str, FoundStudy]:
-    """The studies by UID. Too many answers, or too few resources, and the question is halved."""
-    found: dict[str, FoundStudy] = {}
+def _all_of(peer: Destination, association: Association, question: _Question) -> Mapping[str, FoundStudy]:
+    return _divided(peer, association, question, _answers(peer, association, question))
+
+
+def _divided(peer: Destination, association: Association, question: _Question, answers: _Answers | None) -> _Answers:
+    """The answers; where they may not be all of them, those to the halves of the question too."""
+    if answers is not None and (len(answers) < MANY_ANSWERS or question.is_small):
+        return answers
+    halves = [(half, _answers(peer, association, half)) for half in question.halves()]
+    if answers is not None and all(of_half is not None and of_half.keys() == answers.keys() for _, of_half in halves):
+        return answers  # the PACS does not look at the time
+    # A study without a time is in no part of the day: what the whole gave is kept.
+    found = dict(answers or {})
+    for half, of_half in halves:
+        found |= _divided(peer, association, half, of_half)
+    return found
+
+
+def _answers(peer: Destination, association: Association, question: _Question) -> _Answers | None:
+    """The studies by UID; None where the PACS refuses, perhaps because there are too many."""
     try:
-        found = {study.study_instance_uid: study for study in _ask(peer, association, question)}
+        return {study.study_instance_uid: study for study in _ask(peer, association, question)}
     except PeerRefused:
         if question.is_small:
             raise
-    else:
-        # Where a part has the same answers as the whole, the PACS does not look at the time.
-        if len(found) < MANY_ANSWERS or question.is_small or found.keys() == set(of_the_whole):
-            return found
-    # A study without a time is in no part of the day: what the whole gave is kept.
-    for half in question.halves():
-        found = found | _answers(peer, association, half, tuple(found))
-    return found
+        return None
 
 
 def _ask(peer: Destination, association: Association, question: _Question) -> Iterator[FoundStudy]:

@@ -144,7 +144,17 @@ def _left_out(assessment: Assessment) -> str:
 
 
 def _withdrawn(plan: Plan) -> str:
-    count = len(plan.withdrawn)
+    aside = sum(image.not_assessed is NotAssessedReason.OTHER_PATIENT for image in plan.withdrawn)
+    return _joined(_rejected(len(plan.withdrawn) - aside), _set_aside(aside))
+
+
+def _set_aside(count: int) -> str:
+    if count == 0:
+        return ""
+    return f"{count} {'image that names' if count == 1 else 'images that name'} another patient {'was' if count == 1 else 'were'} set aside by a person."
+
+
+def _rejected(count: int) -> str:
     if count == 0:
         return ""
     return f"{count} {'image was' if count == 1 else 'images were'} withdrawn by rejection notes, with all that was said of {'it' if count == 1 else 'them'}."
