@@ -53,6 +53,13 @@ class _Layer:
         return True
 
 
+def shipped(name: str) -> Path:
+    """A file of this installation's ``config/``: inside the package where it came as a wheel, beside it in a working copy."""
+    package = Path(__file__).resolve().parent
+    inside = package / "config" / name
+    return inside if inside.is_file() else package.parent / "config" / name
+
+
 def _file_layer(file: Path | None) -> _Layer:
     if file is None:
         return _Layer({}, lambda _: "")

@@ -176,7 +176,7 @@ class ScoreNotFinite(NodeError):
 
 
 class FiltersMoved(NodeError):
-    """Filters changed while a bank was trained: the result is void, because every other bank depends on the filters."""
+    """Filters changed while a bank was trained: {moved}. The result is void, because every other bank depends on the filters."""
 
 
 class NoSaliencyMap(NodeError):
@@ -321,9 +321,20 @@ class ScoreTableUnreadable(NodeError):
     """The score table {table} cannot be used, line {line}: {why}."""
 
 
+class ChangePlanUnreadable(NodeError):
+    """The change plan {plan} cannot be used: {why}."""
+
+
 class TooFewExams(NodeError):
     """The {what} has {exams} exams and at least {needed} are needed: wait for more."""
 
 
 class TooFewEvents(NodeError):
     """There are {events} exams with a known malignancy and at least {needed} are needed: wait for more outcomes."""
+
+
+# --- Audit and backup -------------------------------------------------------------------------------------------------
+
+
+class AnchorsUnreadable(NodeError):
+    """The anchors {path} cannot be read: {why}. Mount the volume that they lie on, or name another file."""

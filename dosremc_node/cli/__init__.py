@@ -1,5 +1,5 @@
-"""The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | fetch |
-reconcile | conflicts | patients | send | simulate | science | doctor | conformance | demo``.
+"""The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | recalibrate | fetch |
+reconcile | conflicts | patients | send | simulate | science | doctor | audit | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -30,6 +30,7 @@ _FILES = {
     "train": "learning",
     "adapt": "learning",
     "evaluate": "learning",
+    "recalibrate": "recalibration",
     "fetch": "retrieval",
     "reconcile": "reconcile",
     "conflicts": "conflicts",
@@ -38,6 +39,7 @@ _FILES = {
     "simulate": "modality",
     "science": "science",
     "doctor": "diagnosis",
+    "audit": "audit",
     "conformance": "conformance",
     "demo": "demo",
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
 
+from dosremc_node.configuration import shipped
 from dosremc_node.errors import UnknownSetting, WrongSetting
 from dosremc_node.records import Domain, ScannerKey
 
@@ -52,7 +53,7 @@ class DomainTable:
 
 def load_domains(path: Path | None = None) -> DomainTable:
     """Read a domains file, the shipped one where ``path`` is None. Raises `WrongSetting` or `UnknownSetting` with the line."""
-    file = path or _shipped()
+    file = path or shipped("domains.toml")
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -62,13 +63,6 @@ def load_domains(path: Path | None = None) -> DomainTable:
     except tomllib.TOMLDecodeError as error:
         raise WrongSetting(where=file, key="the file", value=file.name, expected=f"TOML, but: {error}") from None
     return _table(tables, _Place(file, text))
-
-
-def _shipped() -> Path:
-    """The file of this installation: inside the package where it came as a wheel, beside it in a working copy."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "config" / "domains.toml"
-    return inside if inside.is_file() else package.parent / "config" / "domains.toml"
 
 
 @dataclass(frozen=True, slots=True)
