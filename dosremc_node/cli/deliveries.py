@@ -35,7 +35,7 @@ def give_up_deliveries(
     config: ConfigOption = None,
     options: SetOption = None,
 ) -> None:
-    """Deliver nothing more of what a destination has not got. Example: dosremc-node deliveries give-up old-pacs --reason "out of service" """
+    """Deliver nothing more of what a destination has not got. Example: dosremc-node deliveries give-up old-pacs --reason retired"""
     ledger = existing_ledger(read_settings(config, options))
     study_id = (find_study(ledger, study) or StudyId(study)) if study else None
     count = give_up(ledger, destination, study_id, actor(), reason)

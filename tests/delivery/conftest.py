@@ -81,7 +81,7 @@ class Scp:
 @pytest.fixture
 def start_scp() -> Iterator[Callable[..., Scp]]:
     """A function that starts an `Scp`: which SOP classes and transfer syntaxes it accepts, and how it behaves."""
-    servers = []
+    servers, connections = [], []
 
     def start(
         storage: tuple[str, ...] = (ComprehensiveSRStorage,),
@@ -97,6 +97,7 @@ def start_scp() -> Iterator[Callable[..., Scp]]:
             scp.entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
             scp.entity.add_supported_context(Verification)
         handlers = [(evt.EVT_C_STORE, scp.on_store), (evt.EVT_C_FIND, scp.on_find)]
+        handlers.append((evt.EVT_CONN_OPEN, lambda event: connections.append(event.assoc.dul.socket.socket)))
         server = scp.entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
         servers.append(server)
         scp.port = server.server_address[1]
@@ -105,6 +106,8 @@ def start_scp() -> Iterator[Callable[..., Scp]]:
     yield start
     for server in servers:
         server.shutdown()
+    for connection in connections:
+        connection.close()  # pynetdicom leaves that to the garbage collector
 
 
 @pytest.fixture(scope="session")
