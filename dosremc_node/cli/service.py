@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +14,12 @@ from typing import Annotated
 import structlog
 import typer
 
-from dosremc_node.cli.common import ConfigOption, SetOption, read_settings
+from dosremc_node.cli.common import ConfigOption, SetOption, actor, read_settings
 from dosremc_node.delivery import refuse_clinical_use
 from dosremc_node.monitoring import ProbeServer, configure_logging
+from dosremc_node.monitoring.audit_messages import this_source
+from dosremc_node.monitoring.audit_sinks import sinks
+from dosremc_node.monitoring.auditor import Auditor
 from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.probes import Readiness
 from dosremc_node.node import Node, open_node
@@ -54,17 +57,32 @@ def serve(
     release = node.release_in_force().release
     for destination in settings.destinations:
         refuse_clinical_use(release, destination)
+    if settings.reconciliation.source:
+        settings.destination(settings.reconciliation.source)  # raises where there is none of that name
     log.info(
         "node_started",
         ae_title=settings.node.ae_title,
         release=release.release_id,
         destinations=[each.name for each in settings.destinations],
     )
-    if role is Role.ALL:
-        raise typer.Exit(_supervise(node, stop, _again(config, options)))
-    # Imported here because the supervisor needs nothing of what its children need: it is up, and has them up, sooner.
-    work = import_module(f"dosremc_node.cli.{role}").run
-    raise typer.Exit(work(node, stop))
+    with nullcontext() if child else _audited(node):
+        if role is Role.ALL:
+            raise typer.Exit(_supervise(node, stop, _again(config, options)))
+        # Imported here because the supervisor needs nothing of what its children need: it is up, and has them up, sooner.
+        work = import_module(f"dosremc_node.cli.{role}").run
+        raise typer.Exit(work(node, stop))
+
+
+@contextmanager
+def _audited(node: Node) -> Iterator[None]:
+    """The audit trail told of the start and the end, and handed on in between: by the process that was started, not by its children."""
+    source = this_source(node.settings.node.name, node.settings.node.ae_title)
+    auditor = Auditor(node.ledger, sinks(node.settings.audit), source)
+    auditor.start(actor())
+    try:
+        yield
+    finally:
+        auditor.stop(actor())
 
 
 def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:

@@ -164,7 +164,7 @@ def asked(ledger: Ledger) -> Sequence[Asked]:
         return [Asked(row.source, row.asked_at, row.studies, row.failure, row.due_at) for row in rows]
 
 
-def _missing() -> Select[tuple[MissingStudyRow]]:
+def _missing() -> Select[MissingStudyRow]:
     return select(MissingStudyRow).where(_is_missing())
 
 

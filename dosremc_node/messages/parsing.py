@@ -93,7 +93,7 @@ class _Escapes:
     """Escape sequences (HL7 v2.5.1, 2.7). The library could resolve them too, but logs the field where it fails, and so a patient."""
 
     def __init__(self, field: str, others: str) -> None:
-        component, repetition, escape, subcomponent = (others + "^~\\&"[len(others) :])[:4]
+        component, repetition, escape, subcomponent = tuple(others + "^~\\&"[len(others) :])[:4]
         self._meanings = {"F": field, "S": component, "R": repetition, "E": escape, "T": subcomponent, ".br": "\n", ".sp": "\n"}
         self._sequence = re.compile(f"{re.escape(escape)}([^{re.escape(escape)}]*){re.escape(escape)}")
 
