@@ -57,6 +57,14 @@ def filters_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _filter_digests(network: nn.Module) -> dict[str, str]:
+    """SHA-256 of each filter's values."""
+    return {
+        name: hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+        for name, tensor in filters_of(network).items()
+    }
+
+
 def filters_of(network: nn.Module) -> dict[str, Tensor]:
     """The tensors themselves, not copies, of all that no bank holds: convolutions, their biases, and whatever else the network keeps."""
     in_bank = {name for name, _ in _bank_tensors(network)}
@@ -76,16 +84,18 @@ def freeze_filters(network: nn.Module) -> list[nn.Parameter]:
 def filters_frozen(network: nn.Module) -> Iterator[list[nn.Parameter]]:
     """Inside, only the bank's parameters learn: they are what is given. Every adaptation but full fine-tuning stands inside it.
 
-    Afterwards each parameter learns or does not as before, and `FiltersMoved` is raised unless the filters are the same to the last bit.
+    Afterwards each parameter learns or does not as before, and `FiltersMoved`, naming them, is raised where a filter
+    is not the same to the last bit.
     """
-    before, learning = filters_digest(network), {name: each.requires_grad for name, each in network.named_parameters()}
+    before, learning = _filter_digests(network), {name: each.requires_grad for name, each in network.named_parameters()}
     try:
         yield freeze_filters(network)
     finally:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(learning.get(name, True))
-    if filters_digest(network) != before:
-        raise FiltersMoved
+    moved = {name for name, _ in before.items() ^ _filter_digests(network).items()}
+    if moved:
+        raise FiltersMoved(moved=", ".join(sorted(moved)))
 
 
 def batch_norms(network: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:

@@ -146,9 +146,9 @@ def test_held_statistics_are_the_target_s(task: Task) -> None:
 
 
 def test_a_moved_filter_voids_the_adaptation(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where something moves a filter while a bank is trained, the result is refused."""
+    """Where something moves a filter while a bank is trained, the result is refused, and the error names that filter alone."""
     monkeypatch.setattr(tuning, "_train", lambda network, *_rest, **_more: network.conv1.weight.data.add_(1))
-    with pytest.raises(FiltersMoved):
+    with pytest.raises(FiltersMoved, match=r"trained: conv1\.weight\. The result"):
         METHODS["bnfc"].adapt(task)
 
 

@@ -93,7 +93,7 @@ def adapt_release(
     facts = _facts(parent, domain, point, recipe, {"validation_breast_auc": round(area, 4), "training_images": len(images.training.rows)})
     release = write_release(out, facts, parent.backbone(), {each: parent.bank(each) for each in parent.release.banks} | {domain: bank})
     if release.filters_sha256 != parent.release.filters_sha256:
-        raise FiltersMoved
+        raise FiltersMoved(moved=f"those of {release.release_id} are not those of {parent.release.release_id}")
     checkpoint.unlink(missing_ok=True)
     return Made(release, images.excluded)
 
