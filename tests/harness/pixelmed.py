@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 JARS = [Path("/usr/share/java/pixelmed.jar"), Path("/usr/share/java/slf4j-api.jar")]
+SOON_WARM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g"]
 NO_XPATH_LIMITS = [f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("ExprGrp", "ExprOp", "TotalOp")]
 
 FALSE_MESSAGES = {
@@ -42,7 +43,7 @@ def main() -> None:
     """Validate the files that are named on the command line."""
     import jpype  # noqa: PLC0415 - only this process has a Java machine
 
-    jpype.startJVM(*NO_XPATH_LIMITS, classpath=[str(jar) for jar in JARS])
+    jpype.startJVM(*SOON_WARM, *NO_XPATH_LIMITS, classpath=[str(jar) for jar in JARS])
     validator = jpype.JClass("com.pixelmed.validate.DicomSRValidator")()
     said = [str(validator.validate(path)) for path in sys.argv[1:]]
     sys.stdout.write(f"\n{json.dumps(said)}\n")

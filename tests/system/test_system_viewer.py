@@ -58,8 +58,8 @@ def workstation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstatio
     folder = tmp_path_factory.mktemp("workstation")
     with Orthanc(folder / "orthanc") as pacs:
         node = RunningNode(folder / "node", [pacs], documents=DOCUMENTS)
-        node.start()
         try:
+            node.start()
             chosen = _studies(pacs, node)
         finally:
             node.stop()
