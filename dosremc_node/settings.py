@@ -6,6 +6,7 @@ come from is the matter of ``configuration.py``.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +26,34 @@ def _ae_title(value: str) -> str:
     return value.strip()
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("an IP address, or a network such as 10.1.2.0/24, is expected") from None
+    return value
+
+
+def _host(value: str) -> str:
+    if re.fullmatch(r"[\d.]*|.*[:/].*", value):
+        return _network(value)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", value):
+        raise ValueError("an IP address, a network such as 10.1.2.0/24, or the name of a host is expected")
+    return value
+
+
+def _host_or_nothing(value: str) -> str:
+    return _host(value) if value else value
+
+
+def _own_address(value: str) -> str:
+    if "/" in _host(value):
+        raise ValueError("one address of this machine is expected, 0.0.0.0 for all of them")
+    return value
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, AfterValidator(_own_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -47,22 +75,55 @@ class NodeSettings(_Section):
     ae_title: AeTitle = "DOSREMC"
 
 
+class TlsVersion(StrEnum):
+    """The lowest version of TLS that is spoken; BCP 195 knows no older one."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+class ListenerTls(_Section):
+    """TLS of a listener of ours. With a ``ca_file`` only senders with a certificate of that authority are let in."""
+
+    certificate_file: Path
+    key_file: Path
+    ca_file: Path | None = None
+    minimum_version: TlsVersion = TlsVersion.TLS_1_2
+
+
 class Peer(_Section):
-    """A system that may send to this node."""
+    """A system that may send to this node: from ``host``, an address, a network or a name, or from anywhere where that is empty."""
 
     ae_title: AeTitle
-    host: str = ""
+    host: Annotated[str, AfterValidator(_host_or_nothing)] = ""
 
 
 class ReceptionSettings(_Section):
-    """The DICOM listener. An empty list ``peers`` admits every calling AE title from this machine only."""
+    """The DICOM listener. An empty list ``peers`` admits every calling AE title from this machine only.
 
-    host: str = "127.0.0.1"
+    ``processes`` receive on one port; the limits hold over all of them. A peer is a calling AE title at an address: it may have
+    ``max_associations_per_peer`` open, open ``associations_per_second``, and is answered ``objects_per_second`` at most (0: no limit).
+    From ``balancers``, addresses or networks, a PROXY protocol header must say where a connection comes from; who else sends one is cut
+    off. Timeouts: ARTIM from the connection to the association request, TLS and that header included; DIMSE for one whole message; idle
+    for silence. At its end the node gives open associations ``drain_seconds``.
+    """
+
+    host: Host = "127.0.0.1"
     port: Port = 11112
+    processes: int = Field(2, ge=1, le=32)
     peers: tuple[Peer, ...] = ()
+    balancers: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    tls: ListenerTls | None = None
     max_associations: int = Field(50, ge=1, le=1000)
+    max_associations_per_peer: int = Field(50, ge=1, le=1000)
+    associations_per_second: float = Field(0.0, ge=0, allow_inf_nan=False)
+    objects_per_second: float = Field(0.0, ge=0, allow_inf_nan=False)
+    object_megabytes: int = Field(4096, ge=1)
     require_called_ae_title: bool = True
-    idle_timeout_seconds: float = Field(60.0, gt=0)
+    artim_timeout_seconds: float = Field(30.0, gt=0, le=600)
+    dimse_timeout_seconds: float = Field(600.0, gt=0, allow_inf_nan=False)
+    idle_timeout_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
+    drain_seconds: float = Field(20.0, ge=0, le=30)
     keep_free_megabytes: int = Field(1024, ge=0)
 
 
@@ -134,13 +195,6 @@ class WorkerSettings(_Section):
     moments_share: float = Field(0.02, ge=0, le=1)
     attempts: int = Field(5, ge=1)
     poll_seconds: float = Field(0.1, gt=0)
-
-
-class TlsVersion(StrEnum):
-    """The lowest version of TLS that is spoken; BCP 195 knows no older one."""
-
-    TLS_1_2 = "1.2"
-    TLS_1_3 = "1.3"
 
 
 class DestinationTls(_Section):
@@ -237,15 +291,6 @@ class Destination(_Section):
         return value
 
 
-class MessageTls(_Section):
-    """TLS of the message listener. With a ``ca_file`` only senders with a certificate of that authority are let in."""
-
-    certificate_file: Path
-    key_file: Path
-    ca_file: Path | None = None
-    minimum_version: TlsVersion = TlsVersion.TLS_1_2
-
-
 class MessageSettings(_Section):
     """The listener for HL7 v2 messages over MLLP; ``port`` 0 switches it off.
 
@@ -256,7 +301,7 @@ class MessageSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(0, ge=0, le=65535)
     senders: tuple[str, ...] = ()
-    tls: MessageTls | None = None
+    tls: ListenerTls | None = None
     processing_id: str = Field("P", pattern=r"^[PTD]$")
     unknown_types: str = Field("AR", pattern=r"^(AA|AE|AR)$")
     max_connections: int = Field(20, ge=1, le=1000)
@@ -298,6 +343,26 @@ class MonitoringSettings(_Section):
     log_format: str = Field("console", pattern=r"^(console|json)$")
 
 
+class AuditSyslog(_Section):
+    """A syslog server that takes the audit trail over TLS (RFC 5425)."""
+
+    host: str = Field(min_length=1)
+    port: Port = 6514
+    tls: DestinationTls = DestinationTls()
+
+
+class AuditSettings(_Section):
+    """Where the audit trail is handed on to, beside the ledger: as DICOM audit messages to ``file`` and ``syslog``.
+
+    ``anchors_file``, which should lie on another volume or machine, gets number and hash of its rows, which show whether its
+    end was cut off.
+    """
+
+    file: Path | None = None
+    anchors_file: Path | None = None
+    syslog: AuditSyslog | None = None
+
+
 class Settings(_Section):
     """The whole tree."""
 
@@ -312,6 +377,7 @@ class Settings(_Section):
     messages: MessageSettings = MessageSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    audit: AuditSettings = AuditSettings()
 
     @property
     def documents(self) -> frozenset[DocumentKind]:
