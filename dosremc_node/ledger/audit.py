@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +18,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from dosremc_node.ledger.database import Ledger
-from dosremc_node.ledger.tables import AuditRow, fitting
+from dosremc_node.ledger.tables import AuditRow, StudyRow, fitting
 
 NODE = "node"
 """The actor of what no person asked for."""
 RESTORE = "restore backup"
+ASSESS, SEND = "assess study", "send documents"
 _BEFORE_THE_FIRST = "0" * 64
 _ROWS_AT_ONCE = 1000
 
@@ -79,6 +81,16 @@ def append(session: Session, actor: str, action: str, subject: str, detail: Mapp
     session.add(row)
     session.flush()
     return row.sequence
+
+
+def about(study: StudyRow, sop_class_uids: Iterable[str]) -> dict[str, object]:
+    """What the trail says of objects of a study: whose they are, and how many of each class."""
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "patient_id": study.patient_id,
+        "accession_number": study.accession_number,
+        "sop_classes": Counter(sop_class_uids),
+    }
 
 
 def record(ledger: Ledger, actor: str, action: str, subject: str, detail: Mapping[str, object]) -> int:

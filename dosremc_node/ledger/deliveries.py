@@ -149,8 +149,18 @@ def keep_results(
         revision = _locked_revision(session, due)
         for delivery in _still_due(revision, due.destination, by_uid):
             _settle(delivery, by_uid[delivery.document.sop_instance_uid], retry, now, commit_by)
+        _tell(session, revision, due.destination, by_uid)
         if revision.state == RevisionState.DELIVERING:
             finish_if_delivered(revision)
+
+
+def _tell(session: Session, revision: RevisionRow, destination: str, by_uid: Mapping[str, DeliveryResult]) -> None:
+    """Leave a trace of what the destination has taken; a try that brought it nothing leaves none."""
+    taken = [uid for uid, result in by_uid.items() if result.outcome is DeliveryOutcome.DELIVERED]
+    classes = [document.sop_class_uid for document in revision.documents if document.sop_instance_uid in taken]
+    if classes:
+        detail = {**audit.about(revision.study, classes), "destination": destination, "failed": len(by_uid) - len(taken)}
+        audit.append(session, audit.NODE, audit.SEND, f"{revision.study_id}:{revision.number}", detail)
 
 
 def _still_due(revision: RevisionRow, destination: str, by_uid: Mapping[str, DeliveryResult]) -> list[DeliveryRow]:

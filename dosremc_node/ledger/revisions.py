@@ -240,6 +240,8 @@ def keep_documents(
                 DeliveryRow(destination=name, state=DeliveryState.DUE, due_at=now) for name, kinds in destinations if document.kind in kinds
             ]
             row.documents.append(kept)
+        images = [each.sop_class_uid for each in row.study.instances if each.standing == Standing.PRIMARY]
+        audit.append(session, audit.NODE, audit.ASSESS, f"{row.study_id}:{row.number}", audit.about(row.study, images))
         _advance(row, RevisionState.DELIVERING)
         finish_if_delivered(row)
 

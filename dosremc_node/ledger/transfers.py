@@ -6,7 +6,6 @@ instance's row is the durable trace that it arrived, and says by ``audit_sequenc
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
@@ -50,14 +49,10 @@ def _tell(session: Session, rows: Sequence[InstanceRow]) -> None:
 
 
 def _detail(rows: Sequence[InstanceRow]) -> Mapping[str, object]:
-    study = rows[0].study
     return {
-        "study_instance_uid": study.study_instance_uid,
-        "patient_id": study.patient_id,
-        "accession_number": study.accession_number,
+        **audit.about(rows[0].study, (row.sop_class_uid for row in rows)),
         "calling_ae_title": rows[0].calling_ae_title,
         "peer_address": rows[0].peer_address,
-        "sop_classes": Counter(row.sop_class_uid for row in rows),
         "first": min(row.received_at for row in rows).isoformat(),
         "last": max(row.received_at for row in rows).isoformat(),
     }
