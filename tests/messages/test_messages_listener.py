@@ -195,6 +195,16 @@ def test_over_tls_only_senders_with_a_certificate_are_heard(listen: Listen, conn
     assert len(list_changes(ledger)) == 1
 
 
+def test_a_listener_that_stops_hangs_up_on_tls_too(listen: Listen, certificates: Path) -> None:
+    """A sender that is connected and silent hears of it at once: it need not wait until it has something to send."""
+    tls = server_context(certificates / "node.pem", certificates / "node.key", None, minimum_version="1.2")
+    listener = listen(tls=tls)
+    with over_tls(listener, certificates, with_certificate=False) as sender:
+        assert fields(sender.send(update()))[1] == "AA"
+        listener.stop(grace_seconds=5)
+        assert sender.answer() == b""
+
+
 def test_old_tls_is_not_spoken(listen: Listen, certificates: Path) -> None:
     """BCP 195: nothing below 1.2, and nothing below 1.3 where the settings say so."""
     tls = server_context(certificates / "node.pem", certificates / "node.key", None, minimum_version="1.3")
