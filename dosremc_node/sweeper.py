@@ -15,8 +15,9 @@ from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
-from dosremc_node.ledger import commitments, deliveries, receiving, reconciliation, revisions
+from dosremc_node.ledger import clock, commitments, deliveries, receiving, reconciliation, revisions
 from dosremc_node.records import StudyId
+from dosremc_node.supervision import beat
 from dosremc_node.workflow import Journey
 
 ASSESS, DELIVER, COMMIT, COMPARE, RECONCILE = "assess", "deliver", "commit", "compare", "reconcile"
@@ -45,6 +46,7 @@ class Sweeper:
     def run(self, stop: Event) -> None:
         """Sweep until ``stop`` is set."""
         while not stop.is_set():
+            beat()
             try:
                 self.sweep()
                 self._take_over()
@@ -56,12 +58,20 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Look once."""
+        self._forget_another_clock()
         self._open_due_revisions()
         self._enqueue_comparisons()
         self._enqueue_assessments()
         self._enqueue_deliveries()
         self._enqueue_commitments()
         self._enqueue_reconciliation()
+
+    def _forget_another_clock(self) -> None:
+        """Let nothing wait for a moment that was named while the clock was ahead."""
+        quiet = timedelta(seconds=self._node.settings.studies.quiet_seconds)
+        retry = {each.name: timedelta(seconds=each.retry_seconds_at_most) for each in self._node.settings.destinations}
+        if brought := clock.bring_near(self._node.ledger, datetime.now(UTC), quiet, retry):
+            log.warning("clock_was_ahead", brought_near=brought)
 
     def _open_due_revisions(self) -> None:
         now = datetime.now(UTC)

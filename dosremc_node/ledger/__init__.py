@@ -4,7 +4,7 @@ It is the one place that reads and writes rows, and it hands out records. Its fi
 what may follow what (`states`), what happens when an object arrives (`receiving`), where two patients are mixed up (`conflicts`,
 `conflict_decisions`), how a revision is opened, taken in
 hand and finished (`revisions`), what is on its way where (`deliveries`), what is to be committed to (`commitments`), which release is in force (`releases`), what
-was measured of the images (`moments`), who did what (`audit`), and what a person wants to see (`overview`).
+was measured of the images (`moments`), what a clock that was set back leaves (`clock`), who did what (`audit`), and what a person wants to see (`overview`).
 """
 
 from dosremc_node.ledger import hospital_tables as hospital_tables  # so that the metadata is whole whoever asks for it

@@ -35,7 +35,7 @@ from dosremc_node.records import (
 )
 from dosremc_node.reporting import codes
 from dosremc_node.reporting.identity import document_uid, local_time, series_number, series_uid
-from dosremc_node.reporting.patient import copy_modules, timezone_offset, write_as_copied
+from dosremc_node.reporting.patient import copy_modules, timezone_offset, when_taken, write_as_copied
 from dosremc_node.reporting.wording import intended_use, plain
 
 SR_CLASS_UID: Final = str(ComprehensiveSRStorage)
@@ -137,7 +137,7 @@ def finish(case: Case, draft: Draft) -> Document:
     revision is evidence, whether it was assessed or not (promise 10).
     """
     name = (case.node_name, case.revision, draft.kind, draft.sop_class_uid, draft.image_uid)
-    moment = local_time(case.revision.opened_at, timezone_offset(case.identity))
+    moment = local_time(case.revision.opened_at, timezone_offset(case.identity), when_taken(case.identity))
     report = Dataset()
     for element in draft.content:
         report[element.tag] = element

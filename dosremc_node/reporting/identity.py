@@ -48,17 +48,27 @@ def series_number(revision: StudyRevision, kind: DocumentKind, place: int) -> in
     return FIRST_SERIES_NUMBER + SERIES_NUMBERS_PER_REVISION * (revision.number - 1) + FIRST_PLACE[kind] + place
 
 
-def local_time(moment: datetime, offset: str) -> datetime:
+def local_time(moment: datetime, offset: str, taken: str = "") -> datetime:
     """``moment`` on the clock that the study's own dates and times are in.
 
-    ``offset`` is the images' Timezone Offset From UTC (0008,0201); without a valid one the machine's time zone is taken.
+    ``offset`` is the images' Timezone Offset From UTC (0008,0201). Without a valid one it is what the machine's time zone had when the
+    study was ``taken`` (its date and time, as ``YYYYMMDDhhmmss``): a study of the winter that is reported in summer stays in winter time.
     One data set has one offset for all its times (PS3.3 C.12.1.1.1), so ours must be that of the copied study time.
     """
     match = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset.strip())
     if match is None or int(match[2]) > 14:
-        return moment.astimezone()
+        return moment.astimezone(_zone_at(taken))
     minutes = 60 * int(match[2]) + int(match[3])
     return moment.astimezone(timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes)))
+
+
+def _zone_at(taken: str) -> timezone | None:
+    """The machine's time zone at a local date and time; None where there is no such date, or no offset that DICOM can write."""
+    try:
+        offset = datetime.strptime(taken, "%Y%m%d%H%M%S").astimezone().utcoffset()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return timezone(offset) if offset is not None and offset % timedelta(minutes=1) == timedelta(0) else None
 
 
 def _parts(node_name: str, revision: StudyRevision, kind: DocumentKind, sop_class_uid: str, image_uid: str) -> tuple[str, ...]:

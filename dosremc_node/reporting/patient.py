@@ -59,7 +59,7 @@ _LONGEST: Final = 0xFFFE
 
 
 def read_identity(path: Path) -> Dataset:
-    """The part of an image's header that `copy_modules` and `timezone_offset` need."""
+    """The part of an image's header that `copy_modules`, `timezone_offset` and `when_taken` need."""
     return read_header(path, *COPIED, _CHARACTER_SET, _TIMEZONE)
 
 
@@ -103,6 +103,12 @@ def character_set(source: Dataset) -> list[str]:
 def timezone_offset(source: Dataset) -> str:
     """Timezone Offset From UTC as the image has it; empty where it has none."""
     return _bytes(source, Tag(_TIMEZONE)).decode("ascii", "replace").strip("\0 ")
+
+
+def when_taken(source: Dataset) -> str:
+    """Study Date and Study Time as ``YYYYMMDDhhmmss``, midday where the time is missing; nonsense where the image has nonsense."""
+    day, time = (_bytes(source, Tag(keyword)).decode("ascii", "replace").strip("\0 ") for keyword in ("StudyDate", "StudyTime"))
+    return day + (time.partition(".")[0].ljust(6, "0") if time else "120000")
 
 
 def _copy(source: Dataset, target: Dataset, tags: list[BaseTag]) -> None:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
+from time import tzset
 from typing import Any
 
 import highdicom
@@ -279,6 +280,24 @@ def test_time_without_an_offset_is_the_machines(make_exam: Callable[..., Any], o
     moment = exam.revision.opened_at.astimezone()
     assert dataset.ContentTime == moment.strftime("%H%M%S.%f")
     assert dataset.TimezoneOffsetFromUTC == moment.strftime("%z")
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "written"),
+    [("20260110", "101010", "+0100"), ("20260710", "101010.5", "+0200"), ("20260329", "013000", "+0100"), ("20260329", "", "+0200")],
+)
+def test_time_without_an_offset_is_in_that_of_the_study(
+    make_exam: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, day: str, time: str, written: str
+) -> None:
+    """Where the clocks change, a study without an offset keeps that of its own day and hour, whenever it is reported."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        tzset()
+        exam = make_exam(StudyDate=day, StudyTime=time)
+        dataset = read(exam.render()[0])
+    tzset()
+    moment = datetime.strptime(dataset.ContentDate + dataset.ContentTime + dataset.TimezoneOffsetFromUTC, "%Y%m%d%H%M%S.%f%z")
+    assert (dataset.TimezoneOffsetFromUTC, moment) == (written, exam.revision.opened_at)
 
 
 def test_every_document_says_research_use_and_names_its_release(make_exam: Callable[..., Any]) -> None:
