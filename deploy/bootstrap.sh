@@ -157,7 +157,7 @@ case $purpose in
     python_packages "$(processor),demo"
     ;;
   test)
-    debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools postgresql strace || say "the tests that need them will be skipped"
+    debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools poppler-utils postgresql strace || say "the tests that need them will be skipped"
     command -v java >/dev/null || java=(default-jre-headless)
     debian_packages chromium libpixelmed-java libslf4j-java "${java[@]}" || say "the slow tests that need them will be skipped"
     environment

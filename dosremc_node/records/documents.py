@@ -15,6 +15,7 @@ class DocumentKind(StrEnum):
     CAD = "cad"
     CAPTURE = "capture"
     PRESENTATION_STATE = "presentation-state"
+    PDF = "pdf"
 
 
 DEFAULT_DOCUMENTS: Final = (DocumentKind.SUMMARY, DocumentKind.REGION)

@@ -26,6 +26,7 @@ from dosremc_node.reporting.capture import capture
 from dosremc_node.reporting.document import Case, Pictures
 from dosremc_node.reporting.identity import document_uid, series_uid
 from dosremc_node.reporting.patient import read_identity
+from dosremc_node.reporting.pdf import pdf_report
 from dosremc_node.reporting.presentation_state import presentation_state
 from dosremc_node.reporting.region import region_report
 from dosremc_node.reporting.rendition import rendition
@@ -49,7 +50,7 @@ def render(
 ) -> tuple[Document, ...]:
     """A revision's documents of the ``kinds`` that are asked for, in the order of `DocumentKind`.
 
-    Summary and CAD report are of the whole study, the others of each positive image where scores may be shown.
+    Summary, CAD report and PDF are of the whole study, the others of each positive image where scores may be shown.
     ``headers`` leads from SOP Instance UID to a local copy of the received image, but for images that were never to be scored and
     are there no more. ``predecessors`` are the documents of the
     revision that this one supersedes; each new document names them all. ``pictures`` are what captures are drawn from. Raises `KeyError`
@@ -70,4 +71,5 @@ _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
     DocumentKind.CAD: lambda case: [cad_report(case)],
     DocumentKind.CAPTURE: _of_each_image(capture),
     DocumentKind.PRESENTATION_STATE: _of_each_image(presentation_state),
+    DocumentKind.PDF: lambda case: [pdf_report(case)],
 }

@@ -73,6 +73,10 @@ class Case:
         """The image of a score as an item of a sequence of references."""
         return _reference(self.image_of(score).header)
 
+    def references(self) -> list[Dataset]:
+        """Every image of the revision as an item of a sequence of references."""
+        return [_reference(image.header) for image in self.revision.plan.images]
+
     def image_of(self, score: ImageScore) -> StudyImage:
         """The image that a score is of."""
         return next(image for image in self.revision.plan.images if image.header.sop_instance_uid == score.sop_instance_uid)

@@ -17,6 +17,7 @@ FIRST_PLACE: Final = {
     DocumentKind.CAD: 25,
     DocumentKind.CAPTURE: 25,
     DocumentKind.PRESENTATION_STATE: 50,
+    DocumentKind.PDF: 75,
 }
 """Where each kind's series begin, so that a document's number does not hang on which other kinds are asked for."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pydicom
-from pydicom.charset import STAND_ALONE_ENCODINGS, convert_encodings, default_encoding, python_encoding
+from pydicom.charset import STAND_ALONE_ENCODINGS, convert_encodings, decode_bytes, default_encoding, python_encoding
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -98,6 +98,13 @@ def character_set(source: Dataset) -> list[str]:
         # Not allowed as the first term (PS3.3 C.12.1.1.2): what was meant is ASCII, until an escape sequence comes.
         terms.insert(0, "")
     return terms if any(terms) else []
+
+
+def text_of(source: Dataset, keyword: str) -> str:
+    """An attribute decoded, to be read by people: what its character set has no sign for is replaced by U+FFFD."""
+    encodings = convert_encodings(character_set(source) or [""])
+    text = decode_bytes(_bytes(source, Tag(keyword)), encodings, {0x0A, 0x0D, 0x3D, 0x5E})
+    return text.strip("\0 ")
 
 
 def timezone_offset(source: Dataset) -> str:

@@ -28,6 +28,11 @@ from dosremc_node.reporting.document import Case, Draft, finish
 
 def summary_report(case: Case) -> Document:
     """The report of the exam: positive, negative, or not assessed (then no score stands anywhere in it)."""
+    return finish(case, Draft(DocumentKind.SUMMARY, wording.summary_description(case.assessment), summary_content(case), place=0))
+
+
+def summary_content(case: Case) -> ContainerContentItem:
+    """What the report says, as a tree: the PDF is set from the same, so that the two cannot disagree."""
     assessment, plan = case.assessment, case.revision.plan
     items: list[ContentItem] = [
         *_result(case),
@@ -35,8 +40,7 @@ def summary_report(case: Case) -> Document:
         *_not_assessed(assessment, plan),
         _provenance(case.release, assessment, plan),
     ]
-    content = _container(codes.DIAGNOSTIC_IMAGING_REPORT, items, relationship=None)
-    return finish(case, Draft(DocumentKind.SUMMARY, wording.summary_description(assessment), content, place=0))
+    return _container(codes.DIAGNOSTIC_IMAGING_REPORT, items, relationship=None)
 
 
 def _result(case: Case) -> Iterable[ContentItem]:

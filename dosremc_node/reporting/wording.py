@@ -41,6 +41,11 @@ def cad_description(assessment: Assessment) -> str:
     return f"AI CAD {_short_result(assessment)}"
 
 
+def pdf_description(assessment: Assessment) -> str:
+    """What the series list says of the PDF: ``AI PDF POSITIVE 73 %``."""
+    return f"AI PDF {_short_result(assessment)}"
+
+
 def _short_result(assessment: Assessment) -> str:
     if not assessment.shown or assessment.exam_probability is None:
         return "NOT ASSESSED"

@@ -20,6 +20,7 @@ IODS = {
     DocumentKind.CAD: "MammographyCADSR",
     DocumentKind.CAPTURE: "SCImage",
     DocumentKind.PRESENTATION_STATE: "GrayscaleSoftcopyPresentationState",
+    DocumentKind.PDF: "EncapsulatedPDF",
 }
 REPORTS = (DocumentKind.SUMMARY, DocumentKind.REGION, DocumentKind.CAD)
 

@@ -12,6 +12,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
@@ -48,6 +49,7 @@ SENT: Final[Mapping[DocumentKind, Sent]] = {
     DocumentKind.CAD: Sent(MammographyCADSRStorage, "SR", "4000", "every study"),
     DocumentKind.CAPTURE: Sent(SecondaryCaptureImageStorage, "OT", "", EACH_POSITIVE),
     DocumentKind.PRESENTATION_STATE: Sent(GrayscaleSoftcopyPresentationStateStorage, "PR", "", EACH_POSITIVE),
+    DocumentKind.PDF: Sent(EncapsulatedPDFStorage, "DOC", "", "every study"),
 }
 REJECTIONS: Final = (
     admission.CALLED_AE_TITLE_NOT_RECOGNISED,
