@@ -12,11 +12,20 @@ from dosremc_node import delivery, reporting
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.errors import LedgerUnavailable, NodeError, NoSuchDestination
 from dosremc_node.failures import describe
-from dosremc_node.ledger import commitments, deliveries, revisions
+from dosremc_node.ledger import commitments, deliveries, revisions, superseding
 from dosremc_node.ledger.commitments import DueCommitment
 from dosremc_node.ledger.deliveries import DocumentToSend, DueDelivery
 from dosremc_node.node import Node
-from dosremc_node.records import CommitmentReport, DeliveryOutcome, DeliveryResult, Document, DocumentFile, DocumentKind, Release
+from dosremc_node.records import (
+    CommitmentReport,
+    DeliveryOutcome,
+    DeliveryResult,
+    Document,
+    DocumentFile,
+    DocumentKind,
+    PredecessorDocument,
+    Release,
+)
 from dosremc_node.settings import Destination, Settings
 
 _REQUESTS_IN_TIME = 4
@@ -33,9 +42,11 @@ def answers(node: Node, due: DueDelivery, documents: Sequence[DocumentToSend]) -
     try:
         destination = node.settings.destination(due.destination)
         delivery.refuse_clinical_use(_release_of(node, due), destination)
-        files = [_as_wanted(node, due, destination, each) for each in documents]
+        wanted = [(each, _as_wanted(node, due, destination, each)) for each in documents]
+        files = [file for _, file in wanted if file]
         rendition = partial(_under_another_class, node, due, destination)
-        return list(delivery.send(destination, node.settings.node.ae_title, files, rendition))
+        sent = delivery.send(destination, node.settings.node.ae_title, files, rendition) if files else ()
+        return [*sent, *(_not_needed(each) for each, file in wanted if file is None)]
     except LedgerUnavailable:
         raise
     except NodeError as error:
@@ -52,8 +63,17 @@ def _release_of(node: Node, due: DueDelivery) -> Release:
     return node.shelf.load(revision.plan.release_id).release
 
 
-def _as_wanted(node: Node, due: DueDelivery, destination: Destination, document: DocumentToSend) -> DocumentFile:
-    """The document, from the maker that the destination wants to read."""
+def _not_needed(note: DocumentToSend) -> DeliveryResult:
+    return DeliveryResult(
+        note.sop_instance_uid, DeliveryOutcome.SKIPPED, None, "It holds no superseded document that this note could reject"
+    )
+
+
+def _as_wanted(node: Node, due: DueDelivery, destination: Destination, document: DocumentToSend) -> DocumentFile | None:
+    """The document, from the maker that the destination wants to read; a rejection note of what it holds, None where that is nothing."""
+    if document.kind is DocumentKind.REJECTION_NOTE:
+        held = superseding.superseded_documents(node.ledger, due.study_id, due.number, due.destination)
+        return _file(node, _naming(node, due, document, held)) if held else None
     if document.kind is DocumentKind.CAD:
         document = _instead(node, due, destination, document.sop_instance_uid, document.sop_class_uid)
     return _file(node, document)
@@ -78,6 +98,15 @@ def _instead(node: Node, due: DueDelivery, destination: Destination, sop_instanc
     rendition = reporting.rendition(_document(node, original), sop_class_uid, manufacturer, model)
     key = node.store.put(ArtifactKind.DOCUMENT, rendition.content)
     return deliveries.send_instead(node.ledger, due, sop_instance_uid, rendition, key)
+
+
+def _naming(node: Node, due: DueDelivery, document: DocumentToSend, held: Sequence[PredecessorDocument]) -> DocumentToSend:
+    """The rejection note that names what the destination holds, kept before its first send (promise 4)."""
+    original = deliveries.original_of(node.ledger, document.sop_instance_uid)
+    note = reporting.naming(_document(node, original), held)
+    if note.sop_instance_uid == document.sop_instance_uid:
+        return document
+    return deliveries.send_instead(node.ledger, due, document.sop_instance_uid, note, node.store.put(ArtifactKind.DOCUMENT, note.content))
 
 
 def _maker(destination: Destination, kind: DocumentKind) -> tuple[str, str]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ScalarSelect, and_, func, select
+from sqlalchemy.orm import Session, aliased
 
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.revisions import finish_if_delivered, settle_revision
 from dosremc_node.ledger.states import DELIVERIES, DeliveryState, RevisionState, check_transition
+from dosremc_node.ledger.superseding import may_go
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow
 from dosremc_node.records import DeliveryOutcome, DeliveryResult, Document, DocumentKind, StudyId
 
@@ -21,7 +22,7 @@ from dosremc_node.records import DeliveryOutcome, DeliveryResult, Document, Docu
 class DueDelivery:
     """The documents of one revision that one destination still has to get, in one association.
 
-    ``attempt`` makes the name of each try unique: ``drive`` counts what people re-drove, ``attempts`` the tries since.
+    They make the name of each try unique: ``drive`` counts what people re-drove, ``attempts`` the tries of all the documents since.
     """
 
     study_id: StudyId
@@ -50,25 +51,33 @@ RetryRule = Callable[[int], datetime | None]
 def due_deliveries(ledger: Ledger, now: datetime) -> Sequence[DueDelivery]:
     """Everything that may be sent now, one entry for each revision and destination."""
     query = (
-        select(RevisionRow.study_id, RevisionRow.number, DeliveryRow.destination, RevisionRow.drive, DeliveryRow.attempts)
+        select(RevisionRow.study_id, RevisionRow.number, DeliveryRow.destination, RevisionRow.drive, _tries())
         .join(DocumentRow, DocumentRow.id == DeliveryRow.document_id)
         .join(RevisionRow, RevisionRow.id == DocumentRow.revision_id)
         .where(DeliveryRow.state == DeliveryState.DUE, DeliveryRow.due_at <= now, RevisionRow.state == RevisionState.DELIVERING)
+        .where(may_go())
+        .distinct()
     )
     with ledger.reading() as session:
         rows = [DueDelivery(StudyId(study), number, name, drive, tries) for study, number, name, drive, tries in session.execute(query)]
-    latest = {(each.study_id, each.number, each.destination): each for each in sorted(rows)}
-    return list(latest.values())
+    return sorted(rows)
+
+
+def _tries() -> ScalarSelect[int]:
+    """How often anything of the revision was tried at the destination: what becomes due after the rest must not get the name of a try before."""
+    tried, document = aliased(DeliveryRow), aliased(DocumentRow)
+    query = select(func.sum(tried.attempts)).join(document, document.id == tried.document_id)
+    return query.where(document.revision_id == RevisionRow.id, tried.destination == DeliveryRow.destination).scalar_subquery()
 
 
 def documents_to_send(ledger: Ledger, due: DueDelivery) -> Sequence[DocumentToSend]:
-    """The documents of a revision that the destination has not acknowledged yet."""
+    """The documents of a revision that the destination has not acknowledged yet; its rejection note not before all others."""
     query = (
         select(DocumentRow)
         .join(DeliveryRow, DocumentRow.id == DeliveryRow.document_id)
         .join(RevisionRow, RevisionRow.id == DocumentRow.revision_id)
         .where(RevisionRow.study_id == due.study_id, RevisionRow.number == due.number)
-        .where(DeliveryRow.destination == due.destination, DeliveryRow.state == DeliveryState.DUE)
+        .where(DeliveryRow.destination == due.destination, DeliveryRow.state == DeliveryState.DUE, may_go())
         .order_by(DocumentRow.id)
     )
     with ledger.reading() as session:

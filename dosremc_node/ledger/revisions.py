@@ -19,6 +19,7 @@ from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, Re
 from dosremc_node.records import (
     Assessment,
     Document,
+    DocumentKind,
     ImageHeader,
     NotAssessedReason,
     PatientAndStudy,
@@ -199,13 +200,14 @@ def get_assessment(ledger: Ledger, study_id: StudyId, number: int) -> Assessment
 
 
 def predecessor_documents(ledger: Ledger, revision: StudyRevision) -> Sequence[PredecessorDocument]:
-    """The documents that a revision's documents take the place of; none for a first revision."""
+    """The documents that a revision's documents take the place of; none for a first revision. A rejection note is none: it stays true."""
     if revision.predecessor is None:
         return ()
     with ledger.reading() as session:
         return [
             PredecessorDocument(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, revision.who.study_instance_uid)
             for row in _in_use(_row(session, revision.study_id, revision.predecessor).documents)
+            if row.kind != DocumentKind.REJECTION_NOTE
         ]
 
 

@@ -16,6 +16,7 @@ class DocumentKind(StrEnum):
     CAPTURE = "capture"
     PRESENTATION_STATE = "presentation-state"
     PDF = "pdf"
+    REJECTION_NOTE = "rejection-note"
 
 
 DEFAULT_DOCUMENTS: Final = (DocumentKind.SUMMARY, DocumentKind.REGION)

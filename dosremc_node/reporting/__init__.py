@@ -29,12 +29,13 @@ from dosremc_node.reporting.patient import read_identity
 from dosremc_node.reporting.pdf import pdf_report
 from dosremc_node.reporting.presentation_state import presentation_state
 from dosremc_node.reporting.region import region_report
+from dosremc_node.reporting.rejection_note import naming, rejection_note
 from dosremc_node.reporting.rendition import rendition
 from dosremc_node.reporting.summary import summary_report
 
 settle_dicom_libraries()
 
-__all__ = ["document_uid", "render", "rendition", "series_uid"]
+__all__ = ["document_uid", "naming", "render", "rendition", "series_uid"]
 
 
 def render(
@@ -72,4 +73,5 @@ _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
     DocumentKind.CAPTURE: _of_each_image(capture),
     DocumentKind.PRESENTATION_STATE: _of_each_image(presentation_state),
     DocumentKind.PDF: lambda case: [pdf_report(case)],
+    DocumentKind.REJECTION_NOTE: rejection_note,
 }

@@ -74,6 +74,12 @@ PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 SELECTED_REGION: Final = Code("111099", "DCM", "Selected region")
 BOUNDED_BY: Final = Code("75958009", "SCT", "Bounded by")
 
+# --- Rejection notes (PS3.16 TID 2010) ---------------------------------------------------------------------------------
+
+REJECTED: Final = Code("113001", "DCM", "Rejected for Quality Reasons")
+TITLE_MODIFIER: Final = Code("113011", "DCM", "Document Title Modifier")
+SUPERSEDED: Final = _private("SUPERSEDED", "Superseded by a later revision")
+
 # --- Mammography CAD SR (PS3.16 TID 4000) -----------------------------------------------------------------------------
 
 MAMMOGRAPHY_CAD_REPORT: Final = Code("111036", "DCM", "Mammography CAD Report")

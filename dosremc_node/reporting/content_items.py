@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from highdicom.sr import ContainerContentItem, NumContentItem, RelationshipTypeValues
+from highdicom.sr import (
+    ContainerContentItem,
+    DeviceObserverIdentifyingAttributes,
+    NumContentItem,
+    ObserverContext,
+    RelationshipTypeValues,
+)
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 
 from dosremc_node.reporting import codes
+from dosremc_node.reporting.document import Case
+from dosremc_node.reporting.wording import plain
 
 _CONTENT: Final = Tag("ContentSequence")
 _Item = TypeVar("_Item", bound=Dataset)
@@ -43,3 +52,15 @@ def reference(relationship: RelationshipTypeValues, *place: int) -> Dataset:
     item.RelationshipType = relationship.value
     item.ReferencedContentItemIdentifier = list(place)
     return item
+
+
+def device_observer(case: Case) -> ObserverContext:
+    """Who observed: the release, as a device (PS3.16 TID 1004)."""
+    release = case.release
+    device = DeviceObserverIdentifyingAttributes(
+        uid=release.device_uid,
+        name=case.node_name,
+        manufacturer_name=plain(release.manufacturer),
+        model_name=plain(release.algorithm_name),
+    )
+    return ObserverContext(observer_type=standard.DCM.Device, observer_identifying_attributes=device)

@@ -182,10 +182,10 @@ def _add_state(report: Dataset, case: Case) -> None:
     report.ReferencedPerformedProcedureStepSequence, report.PerformedProcedureCodeSequence = [], []
     report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     images = [(each.header.who.study_instance_uid, each.header.series_instance_uid, each.header) for each in case.revision.plan.images]
-    report.CurrentRequestedProcedureEvidenceSequence = _references(images)
+    report.CurrentRequestedProcedureEvidenceSequence = hierarchical_references(images)
     if case.predecessors:
         documents = [(each.study_instance_uid, each.series_instance_uid, each) for each in case.predecessors]
-        report.PredecessorDocumentsSequence = _references(documents)
+        report.PredecessorDocumentsSequence = hierarchical_references(documents)
 
 
 class _Instance(Protocol):
@@ -195,7 +195,7 @@ class _Instance(Protocol):
     def sop_instance_uid(self) -> str: ...
 
 
-def _references(instances: Iterable[tuple[str, str, _Instance]]) -> list[Dataset]:
+def hierarchical_references(instances: Iterable[tuple[str, str, _Instance]]) -> list[Dataset]:
     """Instances, each with its study's and series' UID, as a Hierarchical SOP Instance Reference (PS3.3 table C.17-3)."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for study, series, instance in instances:

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from highdicom.sr import (
     AlgorithmIdentification,
-    DeviceObserverIdentifyingAttributes,
     ImageRegion,
     Measurement,
     MeasurementReport,
     ObservationContext,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     SourceImageForRegion,
     TrackingIdentifier,
@@ -25,6 +23,7 @@ from pydicom.sr.codedict import codes as standard
 
 from dosremc_node.records import Document, DocumentKind, Finding, ImageScore, StudyImage
 from dosremc_node.reporting import codes, wording
+from dosremc_node.reporting.content_items import device_observer
 from dosremc_node.reporting.document import Case, Draft, closed_outline, coded, evidence_of, finish
 from dosremc_node.reporting.identity import tracking_uid
 from dosremc_node.reporting.image_header import imager_pixel_spacing, patient_orientation
@@ -35,7 +34,7 @@ def region_report(case: Case, score: ImageScore, place: int) -> Document:
     """The report of one image that has findings; ``place`` counts from 1, the summary has 0."""
     image = case.image_of(score)
     report = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(case)),
+        observation_context=ObservationContext(observer_device_context=device_observer(case)),
         procedure_reported=codes.MAMMOGRAPHY,
         imaging_measurements=[_group(case, image, score, number) for number in range(len(score.findings))],
         title=codes.IMAGING_MEASUREMENT_REPORT,
@@ -43,17 +42,6 @@ def region_report(case: Case, score: ImageScore, place: int) -> Document:
     )
     _call_mammography(report[0])
     return finish(case, Draft(DocumentKind.REGION, wording.region_description(score), report[0], place, score.sop_instance_uid))
-
-
-def _observer(case: Case) -> ObserverContext:
-    release = case.release
-    device = DeviceObserverIdentifyingAttributes(
-        uid=release.device_uid,
-        name=case.node_name,
-        manufacturer_name=wording.plain(release.manufacturer),
-        model_name=wording.plain(release.algorithm_name),
-    )
-    return ObserverContext(observer_type=standard.DCM.Device, observer_identifying_attributes=device)
 
 
 def _group(case: Case, image: StudyImage, score: ImageScore, number: int) -> PlanarROIMeasurementsAndQualitativeEvaluations:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import BytesIO
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dosremc_node.records import Document
@@ -28,15 +29,25 @@ def rendition(original: Document, sop_class_uid: str, manufacturer: str = "", mo
     uid = derived_uid("rendition", original.sop_instance_uid, *different)
     series_uid = derived_uid("rendition series", original.series_instance_uid, *different)
     dataset = pydicom.dcmread(BytesIO(original.content))
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)
-    dataset.SeriesInstanceUID = series_uid
     if manufacturer:
         dataset.Manufacturer = manufacturer
     if model:
         dataset.ManufacturerModelName = model
+    return as_instance(original, dataset, sop_class_uid, uid, series_uid)
+
+
+def as_instance(original: Document, dataset: Dataset, sop_class_uid: str, sop_instance_uid: str, series_instance_uid: str) -> Document:
+    """``original`` with ``dataset`` as its content, under these UIDs."""
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    dataset.SeriesInstanceUID = series_instance_uid
     write_as_copied(dataset)
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
-    content = buffer.getvalue()
-    return replace(original, sop_class_uid=sop_class_uid, sop_instance_uid=uid, series_instance_uid=series_uid, content=content)
+    return replace(
+        original,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=series_instance_uid,
+        content=buffer.getvalue(),
+    )

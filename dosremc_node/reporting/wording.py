@@ -10,6 +10,7 @@ from dosremc_node.records import Assessment, BankId, ImageScore, NotAssessedReas
 RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a physician."
 ANY_KIND: Final = "Each mark is a region that drove the score, whatever it shows: densities are not told from calcifications."
 SHORT_RESEARCH_USE: Final = "AI for research use only: not for diagnosis"
+REJECTION_DESCRIPTION: Final = "AI superseded"
 NOT_NEGATIVE: Final = "No score is given: do not read this as negative."
 
 
@@ -44,6 +45,11 @@ def cad_description(assessment: Assessment) -> str:
 def pdf_description(assessment: Assessment) -> str:
     """What the series list says of the PDF: ``AI PDF POSITIVE 73 %``."""
     return f"AI PDF {_short_result(assessment)}"
+
+
+def rejection(revision: StudyRevision) -> str:
+    """What a rejection note says in words."""
+    return f"These earlier AI documents of the study are superseded by its revision {revision.number}. {RESEARCH_USE}"
 
 
 def _short_result(assessment: Assessment) -> str:

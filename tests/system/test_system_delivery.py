@@ -9,8 +9,9 @@ from typing import Any
 
 import pydicom
 import pytest
+from harness.documents import evidence
 from harness.node import RunningNode, send_to, wait_until
-from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, MammographyCADSRStorage
+from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage, MammographyCADSRStorage
 from pynetdicom import AE, evt
 
 from dosremc_node.records import Laterality
@@ -119,3 +120,22 @@ def test_what_a_destination_does_not_take_is_skipped_where_the_settings_say_so(
     send_to(node, [image.content for image in exam_of("A", 1, Laterality.RIGHT).images])
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
     assert sorted(row["state"] for row in reports(node) if row["destination"]) == ["delivered", "given-up"]
+
+
+def test_a_pacs_is_told_which_reports_are_superseded(start_picky: Callable[..., Picky], start_node: StartNode, exam_of: ExamOf) -> None:
+    """By a rejection note, after the reports that take their place; it names what the PACS got, and coming back to us it does nothing."""
+    pacs = start_picky(EnhancedSRStorage, KeyObjectSelectionDocumentStorage)
+    node = start_node(pacs, options=[destination(pacs, documents=["summary", "rejection-note"])])
+    *early, late = [image.content for image in exam_of("A", 1, Laterality.RIGHT).images]
+    send_to(node, early)
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
+    send_to(node, [late])
+    wait_until(lambda: len(pacs.received) == 3, "the second report and the rejection note are there")
+    first, second, note = (pydicom.dcmread(BytesIO(content)) for content in pacs.received)
+    assert [each.SOPClassUID for each in (first, second, note)] == [EnhancedSRStorage, EnhancedSRStorage, KeyObjectSelectionDocumentStorage]
+    assert evidence(note) == {first.SOPInstanceUID}
+    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done again")
+    send_to(node, [pacs.received[-1]])  # every answer is Success
+    wait_until(lambda: "object_ignored" in node.log.read_text(), "the note is ignored")
+    assert "rejection_note_received" not in node.log.read_text()
+    assert [study["state"] for study in node.studies()] == ["done"]

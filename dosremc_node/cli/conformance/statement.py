@@ -14,13 +14,14 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
 )
 
 from dosremc_node.delivery import association, commitment, sop_classes, statuses
 from dosremc_node.reception import admission, contexts, retrieve, server, spooling, storing
-from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind
+from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, RejectionReason
 from dosremc_node.reporting import codes
 from dosremc_node.settings import Destination, ReceptionSettings, Settings
 from dosremc_node.storage_commitment import PUSH_MODEL
@@ -50,6 +51,7 @@ SENT: Final[Mapping[DocumentKind, Sent]] = {
     DocumentKind.CAPTURE: Sent(SecondaryCaptureImageStorage, "OT", "", EACH_POSITIVE),
     DocumentKind.PRESENTATION_STATE: Sent(GrayscaleSoftcopyPresentationStateStorage, "PR", "", EACH_POSITIVE),
     DocumentKind.PDF: Sent(EncapsulatedPDFStorage, "DOC", "", "every study"),
+    DocumentKind.REJECTION_NOTE: Sent(KeyObjectSelectionDocumentStorage, "KO", "2010", "each revision that supersedes another"),
 }
 REJECTIONS: Final = (
     admission.CALLED_AE_TITLE_NOT_RECOGNISED,
@@ -86,6 +88,7 @@ def _tables() -> dict[str, Any]:
         "implementation": (spooling.IMPLEMENTATION_UID, spooling.IMPLEMENTATION_VERSION),
         "received": _by_name(contexts.STORAGE_CLASSES),
         "received_in": [(uid.name, uid) for uid in contexts.TRANSFER_SYNTAXES],
+        "rejection_titles": [(each.value, each.withdrawn.value, each.lasts) for each in RejectionReason],
         "sent": SENT,
         "default_documents": DEFAULT_DOCUMENTS,
         "sent_in": {name: [(uid.name, uid) for uid in uids] for name, uids in association.TRANSFER_SYNTAXES.items()},
