@@ -335,12 +335,16 @@ class ReconciliationSettings(_Section):
 
 
 class MonitoringSettings(_Section):
-    """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look."""
+    """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look.
+
+    A process that does not say for ``hung_seconds`` that it still works is killed and started again.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(9464, ge=0, le=65535)
     log_level: str = Field("INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     log_format: str = Field("console", pattern=r"^(console|json)$")
+    hung_seconds: float = Field(120.0, ge=2)
 
 
 class AuditSyslog(_Section):

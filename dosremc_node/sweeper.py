@@ -17,6 +17,7 @@ from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
 from dosremc_node.ledger import clock, commitments, deliveries, receiving, reconciliation, revisions
 from dosremc_node.records import StudyId
+from dosremc_node.supervision import beat
 from dosremc_node.workflow import Journey
 
 ASSESS, DELIVER, COMMIT, COMPARE, RECONCILE = "assess", "deliver", "commit", "compare", "reconcile"
@@ -45,6 +46,7 @@ class Sweeper:
     def run(self, stop: Event) -> None:
         """Sweep until ``stop`` is set."""
         while not stop.is_set():
+            beat()
             try:
                 self.sweep()
                 self._take_over()

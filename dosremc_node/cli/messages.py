@@ -11,7 +11,7 @@ from dosremc_node.errors import TlsUnusable
 from dosremc_node.messages import Answering, MessageListener
 from dosremc_node.node import Node
 from dosremc_node.settings import MessageSettings
-from dosremc_node.supervision import WRONG_SETTINGS
+from dosremc_node.supervision import WRONG_SETTINGS, wait_and_beat
 from dosremc_node.tls import server_context
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def run(node: Node, stop: threading.Event) -> int:
     except OSError as error:
         log.error("cannot_listen", host=settings.host, port=settings.port, reason=error.strerror)  # noqa: TRY400
         return WRONG_SETTINGS
-    stop.wait()
+    wait_and_beat(stop)
     listener.stop()
     return 0
 

@@ -10,7 +10,7 @@ import structlog
 from dosremc_node.dispatch import enter_report
 from dosremc_node.node import Node
 from dosremc_node.reception import Receiver
-from dosremc_node.supervision import WRONG_SETTINGS
+from dosremc_node.supervision import WRONG_SETTINGS, wait_and_beat
 from dosremc_node.workflow import receive
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,6 @@ def run(node: Node, stop: threading.Event) -> int:
     except OSError as error:
         log.error("cannot_listen", host=settings.reception.host, port=settings.reception.port, reason=error.strerror)  # noqa: TRY400
         return WRONG_SETTINGS
-    stop.wait()
+    wait_and_beat(stop)
     receiver.stop()
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from enum import StrEnum
 from importlib import import_module
@@ -22,11 +22,15 @@ from dosremc_node.monitoring.audit_sinks import sinks
 from dosremc_node.monitoring.auditor import Auditor
 from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.probes import Readiness
+from dosremc_node.monitoring.readiness import why_not_ready
 from dosremc_node.node import Node, open_node
 from dosremc_node.settings import Settings
 from dosremc_node.supervision import Supervisor, end_with_parent, stop_on_signal
 
 log = structlog.get_logger(__name__)
+
+
+_MEGABYTE = 1 << 20
 
 
 class Role(StrEnum):
@@ -94,8 +98,13 @@ def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:
 
 def _supervise(node: Node, stop: threading.Event, arguments: Sequence[str]) -> int:
     roles = [Role.RECEIVER, Role.WORKER, *([Role.MESSAGES] if node.settings.messages.port else [])]
-    supervisor = Supervisor(roles, arguments)
-    probes = _probes(node.settings, node, lambda: supervisor.why_not_ready() or _why_no_reception(node.settings))
+    supervisor = Supervisor(roles, arguments, node.settings.monitoring.hung_seconds)
+
+    def why_not() -> str | None:
+        return supervisor.why_not_ready() or why_not_ready(node.ledger, node.store, keep_free) or _why_no_reception(node.settings)
+
+    keep_free = node.settings.reception.keep_free_megabytes * _MEGABYTE
+    probes = _probes(node, why_not, supervisor.starts)
     try:
         return supervisor.run(stop)
     finally:
@@ -103,10 +112,12 @@ def _supervise(node: Node, stop: threading.Event, arguments: Sequence[str]) -> i
             probes.stop()
 
 
-def _probes(settings: Settings, node: Node, why_not_ready: Readiness) -> ProbeServer | None:
-    if not settings.monitoring.port:
+def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, int]]) -> ProbeServer | None:
+    settings = node.settings.monitoring
+    if not settings.port:
         return None
-    server = ProbeServer(settings.monitoring.host, settings.monitoring.port, LedgerCollector(node.ledger, node.store), why_not_ready)
+    peers = frozenset(peer.ae_title for peer in node.settings.reception.peers)
+    server = ProbeServer(settings.host, settings.port, LedgerCollector(node.ledger, node.store, peers, starts), why_not)
     server.start()
     return server
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dosremc_node.artifacts import ArtifactStore
@@ -15,14 +16,20 @@ from dosremc_node.ledger.images import image_counts
 from dosremc_node.ledger.messages import message_counts
 from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
 from dosremc_node.ledger.reconciliation import missing_counts
+from dosremc_node.monitoring.flow import flow_metrics
 
 
 class LedgerCollector(Collector):
     """Studies, instances and deliveries by state, and the free space of the artifact store."""
 
-    def __init__(self, ledger: Ledger, store: ArtifactStore) -> None:
+    def __init__(
+        self, ledger: Ledger, store: ArtifactStore, peers: Collection[str] = (), starts: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
+        """``peers`` are the AE titles that get lines of their own; ``starts`` says how often each process was started."""
         self._ledger = ledger
         self._store = store
+        self._peers = peers
+        self._starts = starts
 
     def collect(self) -> Iterator[Metric]:
         studies = GaugeMetricFamily("dosremc_studies", "Studies by state.", labels=["state"])
@@ -42,6 +49,11 @@ class LedgerCollector(Collector):
             deliveries.add_metric([destination, delivery_state], count)
         yield deliveries
         yield from self._from_the_hospital()
+        yield from flow_metrics(self._ledger, self._peers, datetime.now(UTC))
+        starts = CounterMetricFamily("dosremc_process_starts", "How often the process of each role was started.", labels=["role"])
+        for role, count in self._starts().items():
+            starts.add_metric([role], count)
+        yield starts
         yield GaugeMetricFamily("dosremc_storage_free_bytes", "Free space of the artifact store.", value=self._store.free_bytes())
 
     def _from_the_hospital(self) -> Iterator[Metric]:

@@ -1,4 +1,7 @@
-"""An HTTP listener for machines: ``/metrics`` for Prometheus, ``/healthz`` (the process lives), ``/readyz`` (it can work)."""
+"""An HTTP listener for machines: ``/metrics`` for Prometheus, ``/health`` (the process lives), ``/ready`` (it can take work).
+
+The last two are also known as ``/healthz`` and ``/readyz``.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +63,13 @@ def _handler(registry: CollectorRegistry, why_not_ready: Readiness) -> type[Base
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
-            elif self.path == "/healthz":
+            elif self.path in ("/health", "/healthz"):
                 self._answer(200, b"ok\n")
-            elif self.path == "/readyz":
+            elif self.path in ("/ready", "/readyz"):
                 reason = why_not_ready()
                 self._answer(503 if reason else 200, f"{reason or 'ready'}\n".encode())
             else:
-                self._answer(404, b"try /metrics, /healthz or /readyz\n")
+                self._answer(404, b"try /metrics, /health or /ready\n")
 
         def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
             self.send_response(status)

@@ -90,11 +90,11 @@ class RunningNode:
             process.terminate()
             process.wait(timeout=60)
 
-    def start_role(self, role: str) -> subprocess.Popen[bytes]:
-        """One role only, as a process of its own, which whoever starts it ends."""
+    def start_role(self, role: str, *wrapper: str, **environment: str) -> subprocess.Popen[bytes]:
+        """One role only, as a process of its own, which whoever starts it ends; ``wrapper`` is a program that runs it."""
         with self.log.open("ab") as log:
-            command = ["setpriv", "--pdeathsig", "KILL", *self._command("serve", "--role", role)]
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            command = ["setpriv", "--pdeathsig", "KILL", *wrapper, *self._command("serve", "--role", role)]
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environment})
 
     def probe(self, path: str) -> str | None:
         """What the probes answer, None where nobody answers."""
@@ -111,11 +111,13 @@ class RunningNode:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> None:
-        """End it as a service manager would."""
-        if self._process is not None and self._process.poll() is None:
+    def stop(self) -> int | None:
+        """End it as a service manager would; answers its exit status."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=60)
+        return self._process.wait(timeout=60)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One of its commands, such as ``status``."""

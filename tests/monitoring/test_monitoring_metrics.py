@@ -1,0 +1,126 @@
+"""What Prometheus is told: true to the ledger, bounded, in a form that its own tools accept."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from harness.ledger import NOW, answer, at_once, delivering, image
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from dosremc_node.artifacts import open_store
+from dosremc_node.ledger import Ledger, open_ledger
+from dosremc_node.ledger.deliveries import due_deliveries, keep_results
+from dosremc_node.ledger.receiving import record_object
+from dosremc_node.ledger.refusals import Refusal, Refused, keep_refusals
+from dosremc_node.ledger.releases import put_in_force
+from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow
+from dosremc_node.monitoring.metrics import LedgerCollector
+from dosremc_node.monitoring.readiness import why_not_ready
+from dosremc_node.records import DeliveryOutcome
+from dosremc_node.settings import StorageSettings
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    opened = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    yield opened
+    opened.close()
+
+
+def exposition(ledger: Ledger, tmp_path: Path, peers: tuple[str, ...] = ()) -> str:
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(ledger, open_store(StorageSettings(folder=tmp_path / "artifacts")), peers, lambda: {"worker": 2}))
+    return generate_latest(registry).decode()
+
+
+def value(text: str, name: str, **labels: str) -> float | None:
+    """One sample; None where it is not there."""
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    return next((each.value for each in samples if each.name == name and labels.items() <= each.labels.items()), None)
+
+
+def test_each_stage_is_measured_from_the_rows(ledger: Ledger, tmp_path: Path) -> None:
+    """Two seconds to be complete, three to be assessed, nine to be delivered: in these buckets and sums."""
+    delivering(ledger)
+    (due,) = due_deliveries(ledger, datetime.now(UTC))
+    with ledger.transaction() as session:
+        uids = [row.sop_instance_uid for row in session.query(DocumentRow)]
+    keep_results(ledger, due, answer(DeliveryOutcome.DELIVERED, 0, *uids), lambda _: None, datetime.now(UTC))
+    with ledger.transaction() as session:
+        revision = session.query(RevisionRow).one()
+        revision.opened_at = revision.study.first_received_at + timedelta(seconds=1.9)
+        revision.assessed_at = revision.opened_at + timedelta(seconds=3)
+        for document in revision.documents:
+            document.rendered_at = revision.assessed_at
+        for delivery in session.query(DeliveryRow):
+            delivery.delivered_at = revision.assessed_at + timedelta(seconds=9)
+    text = exposition(ledger, tmp_path)
+    for stage, seconds, below, above, times in (
+        ("received to complete", 1.9, "1.0", "2.0", 1),
+        ("complete to assessed", 3, "2.0", "5.0", 1),
+        ("assessed to delivered", 18, "5.0", "10.0", 2),
+    ):
+        labels = {"stage": stage, "domain": "maker"}
+        assert value(text, "dosremc_stage_seconds_sum", **labels) == pytest.approx(seconds, abs=0.05)
+        assert value(text, "dosremc_stage_seconds_bucket", le=below, **labels) == 0
+        assert value(text, "dosremc_stage_seconds_bucket", le=above, **labels) == times
+        assert value(text, "dosremc_stage_seconds_count", **labels) == times
+
+
+def test_what_waits_shows_its_age(ledger: Ledger, tmp_path: Path) -> None:
+    """A study that is due and a document that was not taken since long ago."""
+    delivering(ledger)
+    record_object(ledger, *image(8, "1.2.8"), at_once)
+    text = exposition(ledger, tmp_path)
+    expected = (datetime.now(UTC) - NOW).total_seconds()
+    assert value(text, "dosremc_oldest_waiting_seconds", queue="open") == pytest.approx(expected, rel=0.01)
+    assert value(text, "dosremc_oldest_waiting_seconds", queue="deliver", destination="pacs") is not None
+    assert value(text, "dosremc_oldest_waiting_seconds", queue="assess") is None
+
+
+def test_strangers_share_one_line(ledger: Ledger, tmp_path: Path) -> None:
+    """A scan with ten thousand AE titles must not make ten thousand time series; a peer keeps its name."""
+    received, header = image(1)
+    record_object(ledger, received, header, at_once)
+    strangers = {Refusal(Refused.ASSOCIATION, f"SCAN{number}", "10.0.0.9", "not among the peers"): 1 for number in range(300)}
+    keep_refusals(ledger, strangers, NOW)
+    text = exposition(ledger, tmp_path, (received.calling_ae_title,))
+    assert value(text, "dosremc_refused_total", calling_ae_title="others") == 300
+    assert value(text, "dosremc_instances_received_total", calling_ae_title=received.calling_ae_title, domain="none") == 1
+    assert "SCAN" not in text
+
+
+def test_no_patient_and_no_uid_is_in_the_metrics(ledger: Ledger, tmp_path: Path) -> None:
+    """Promise 13."""
+    revision = delivering(ledger)
+    text = exposition(ledger, tmp_path)
+    assert revision.who.study_instance_uid + '"' not in text
+    assert "2.25." not in text
+    assert not revision.who.patient_id or revision.who.patient_id not in text
+
+
+def test_prometheus_takes_the_exposition(ledger: Ledger, tmp_path: Path) -> None:
+    """By promtool, which also knows the rules for names."""
+    promtool = shutil.which("promtool") or pytest.skip("promtool is not installed (Debian package prometheus)")
+    put_in_force(ledger, "r1", "physicist")
+    delivering(ledger)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition(ledger, tmp_path), text=True, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_a_node_without_room_or_ledger_is_not_ready(ledger: Ledger, tmp_path: Path) -> None:
+    """Ready means that an image would be taken in."""
+    store = open_store(StorageSettings(folder=tmp_path / "artifacts"))
+    assert why_not_ready(ledger, store, 0) is None
+    assert "are free" in (why_not_ready(ledger, store, 1 << 62) or "")
+    gone = Ledger("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    assert "does not answer" in (why_not_ready(gone, store, 0) or "")
+    gone.close()
