@@ -2,7 +2,7 @@
 # From a bare Debian machine to one on which `make demo` or `make test` runs: Debian packages where it may, then .venv.
 #
 #   deploy/bootstrap.sh demo        what the demonstration needs
-#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL, strace; validators, a browser and OHIF
+#   deploy/bootstrap.sh test        what the tests need as well: training, checks, PostgreSQL, strace, faketime; validators, a browser and OHIF
 #
 # Needs python3 (3.11 or later; PYTHON names another interpreter) or the right to install it. What it may not install
 # it names, and goes on: the demonstration then plays the PACS itself, and the tests that need that peer are skipped.
@@ -157,7 +157,7 @@ case $purpose in
     python_packages "$(processor),demo"
     ;;
   test)
-    debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools poppler-utils postgresql strace || say "the tests that need them will be skipped"
+    debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools poppler-utils postgresql strace faketime || say "the tests that need them will be skipped"
     command -v java >/dev/null || java=(default-jre-headless)
     debian_packages chromium libpixelmed-java libslf4j-java "${java[@]}" || say "the slow tests that need them will be skipped"
     environment
