@@ -19,7 +19,12 @@ import pydicom
 from highdicom.ko import KeyObjectSelection
 from highdicom.sr import CodeContentItem, ObserverContext, RelationshipTypeValues
 from pydicom.dataset import Dataset
-from pydicom.uid import KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from dosremc_node.records import Document, DocumentKind, PredecessorDocument
 from dosremc_node.reporting import codes, wording
@@ -29,6 +34,7 @@ from dosremc_node.reporting.identity import derived_uid
 from dosremc_node.reporting.rendition import as_instance
 
 SOP_CLASS_UID: Final = str(KeyObjectSelectionDocumentStorage)
+_IMAGES: Final = frozenset({SecondaryCaptureImageStorage, ParametricMapStorage, SegmentationStorage})
 _REFERENCES: Final = ("IMAGE", "COMPOSITE")
 
 
@@ -80,7 +86,7 @@ def _object(document: PredecessorDocument) -> Dataset:
     """What highdicom needs to know: with rows and columns it refers to an image, else to a composite object."""
     item = Dataset()
     item.SOPClassUID, item.SOPInstanceUID = document.sop_class_uid, document.sop_instance_uid
-    if document.sop_class_uid == SecondaryCaptureImageStorage:
+    if document.sop_class_uid in _IMAGES:
         item.Rows = item.Columns = 1
     return item
 

@@ -66,8 +66,8 @@ def test_it_rejects_every_document_of_the_revision_before(second_revision: Any, 
     document = KeyObjectSelectionDocument.from_dataset(read(note))
     assert {item.referenced_sop_instance_uid for item in document.content.get_references()} == uids(second_revision.earlier)
     assert [document.resolve_reference(each.sop_instance_uid)[0] for each in second_revision.earlier]
-    images = {item.referenced_sop_class_uid.name for item in document.content.get_references() if item.ValueType == "IMAGE"}
-    assert images == {"Secondary Capture Image Storage"}
+    images = {item.referenced_sop_instance_uid for item in document.content.get_references() if item.ValueType == "IMAGE"}
+    assert images == {each.sop_instance_uid for each in second_revision.earlier if "Rows" in read(each)}
 
 
 def test_its_title_says_more_closely_that_they_are_superseded(second_revision: Any) -> None:
