@@ -25,7 +25,7 @@ from harness.node import RunningNode, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
@@ -56,7 +56,10 @@ class Footprint:
 
 def family(process: int) -> list[int]:
     """A process and its descendants."""
-    children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+    children = list[int]()
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            children += map(int, (task / "children").read_text().split())
     return [process, *(each for child in children for each in family(child))]
 
 
@@ -100,10 +103,11 @@ class Target:
         return now.descriptors <= before.descriptors + 1 and now.threads <= before.threads + 1
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Target]:
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """One for all attacks, as in a hospital."""
     options = (f"reception.idle_timeout_seconds={IDLE_SECONDS}", "reception.keep_free_megabytes=0")
-    started = Target(RunningNode(tmp_path / "node", [], *options))
+    started = Target(RunningNode(tmp_path_factory.mktemp("hostile") / "node", [], *options))
     # What it loads with its first objects, and the connections to its ledger that it keeps, are no leak.
     with ThreadPoolExecutor(12) as senders:
         list(senders.map(lambda _: GoodSender(started).send_one(), range(36)))
@@ -127,7 +131,7 @@ class GoodSender:
         self.seconds.append(time.monotonic() - began)
 
     def _run(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.2):
             try:
                 self.send_one()
             except Exception as error:  # noqa: BLE001 - told by the test
@@ -165,10 +169,10 @@ def carry_out_all(target: Target, seeds: range) -> None:
 
 
 def test_hostile_streams_do_no_harm(target: Target) -> None:
-    """Sixty attacks of twelve kinds, four at once."""
-    log.info("attacks", seeds="0 to 59")
+    """Forty attacks of twelve kinds, four at once."""
+    log.info("attacks", seeds="0 to 39")
     with target.unharmed(), GoodSender(target):
-        carry_out_all(target, range(60))
+        carry_out_all(target, range(40))
 
 
 @pytest.mark.slow
@@ -270,17 +274,17 @@ ELEMENTS = st.fixed_dictionaries({}, optional={word: VALUES[kind] for kind, word
 
 
 def encoded(values: dict[str, str]) -> bytes:
-    """A mammogram with these texts in it, whatever they are."""
+    """A mammogram with these texts in it, whatever they are; the meta information, of which the command is made, is as it should be."""
     data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.preamble, data.file_meta = bytes(128), FileMetaDataset()
+    data.file_meta.TransferSyntaxUID, data.file_meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, UID(MAMMOGRAM)
+    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.SOPClassUID, data.SOPInstanceUID, data.StudyInstanceUID = MAMMOGRAM, generate_uid(), generate_uid()
     data.SpecificCharacterSet = "ISO_IR 192"
     for keyword, value in values.items():
         setattr(data, keyword, value)
-    data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     buffer = BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
+    data.save_as(buffer)
     return buffer.getvalue()
 
 
@@ -288,11 +292,16 @@ def test_data_sets_of_any_text_are_answered(target: Target, tmp_path: Path, monk
     """Whatever stands in the elements that the node reads: Success with a row, or 0xC000 without one."""
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
     path, statuses = tmp_path / "any.dcm", list[int]()
+    ledger = Ledger(target.node.settings.database.url)
+    studies_before = len(list_studies(ledger))
     association = associate(target.port, [(MAMMOGRAM, ExplicitVRLittleEndian)])
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(ELEMENTS)
     def answers(values: dict[str, str]) -> None:
+        nonlocal association
+        if not association.is_established:  # it was idle for too long, while the texts were made
+            association = associate(target.port, [(MAMMOGRAM, ExplicitVRLittleEndian)])
         path.write_bytes(encoded(values))
         statuses.append(association.send_c_store(path).Status)
         assert statuses[-1] in (0x0000, 0xC000)
@@ -300,5 +309,4 @@ def test_data_sets_of_any_text_are_answered(target: Target, tmp_path: Path, monk
     with target.unharmed():
         answers()
         association.release()
-    studies = list_studies(Ledger(target.node.settings.database.url))
-    assert 1 < len(studies) <= statuses.count(0) + 1
+    assert 0 < len(list_studies(ledger)) - studies_before <= statuses.count(0)
