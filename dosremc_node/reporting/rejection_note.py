@@ -78,8 +78,13 @@ def _content(case: Case) -> Dataset:
 def _selection(
     rejected: Sequence[PredecessorDocument], observer: ObserverContext | None = None, description: str | None = None
 ) -> KeyObjectSelection:
+    """The tree; its references have no name, as TID 2010 has it, though highdicom gives them one."""
     objects = [_object(each) for each in rejected]
-    return KeyObjectSelection(codes.REJECTED, objects, observer_device_context=observer, description=description)
+    selection = KeyObjectSelection(codes.REJECTED, objects, observer_device_context=observer, description=description)
+    for item in selection[0].ContentSequence:
+        if item.ValueType in _REFERENCES:
+            del item.ConceptNameCodeSequence
+    return selection
 
 
 def _object(document: PredecessorDocument) -> Dataset:

@@ -8,6 +8,7 @@ from harness.ledger import ASSESSMENT, NOW, answer, at_once, documents, held, im
 
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.deliveries import DueDelivery, documents_to_send, due_deliveries, give_up, keep_results, send_instead
+from dosremc_node.ledger.overview import list_studies
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.revisions import drive_again, keep_assessment, keep_documents, open_revision, predecessor_documents
 from dosremc_node.ledger.states import StudyState
@@ -88,13 +89,14 @@ def test_a_note_waits_until_the_reports_of_its_revision_have_arrived(ledger: Led
 
 
 def test_a_note_waits_for_what_is_parked_until_a_person_decides(ledger: Ledger) -> None:
-    """The study shows as parked; once the report is driven again and has arrived, the note goes."""
+    """The study shows as parked with the reason; once the report is driven again and has arrived, the note goes."""
     one = first(ledger)
     deliver(ledger, one)
     two = following(ledger, one)
     deliver(ledger, two, outcome=DeliveryOutcome.REFUSED)
     assert due(ledger, two) is None
     assert state_of(ledger, two.study_id) is StudyState.PARKED
+    assert "pacs: in words" in list_studies(ledger)[0].reason
     drive_again(ledger, two.study_id, "administrator")
     deliver(ledger, two)
     assert to_send(ledger, two) == [note_uid(two)]
