@@ -283,6 +283,10 @@ class PeerRefused(NodeError):
     """{peer} refused: {why}."""
 
 
+class NoProxyHeader(NodeError):
+    """A connection from a load balancer brings no PROXY protocol header: {why}. See `reception.balancers`."""
+
+
 class TlsUnusable(NodeError):
     """TLS to {peer} cannot be spoken: a file of its tls settings cannot be used ({why})."""
 
@@ -338,3 +342,15 @@ class TooFewEvents(NodeError):
 
 class AnchorsUnreadable(NodeError):
     """The anchors {path} cannot be read: {why}. Mount the volume that they lie on, or name another file."""
+
+
+class NoBackup(NodeError):
+    """There is no whole backup in {where}: name the folder that `dosremc-node backup` was given."""
+
+
+class BackupDamaged(NodeError):
+    """{path} is not what was backed up. Move this backup away, so that an older one is taken, or restore the folder from its source."""
+
+
+class LedgerExists(NodeError):
+    """There is already a database {path}: nothing was restored. Move it away first, its -wal and -shm files with it."""

@@ -41,7 +41,7 @@ def server_context(certificate_file: Path, key_file: Path, ca_file: Path | None,
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[minimum_version]
     context.set_ciphers(":".join(BCP_195_CIPHERS))
-    context.load_cert_chain(certificate_file, key_file)
+    context.load_cert_chain(certificate_file, key_file, password="")  # an encrypted key is an error, not a question on the terminal
     if ca_file:
         context.load_verify_locations(ca_file)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -6,20 +6,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from socketserver import BaseServer
+from functools import partial
 from typing import cast
 
 import structlog
+from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import build_context
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dosremc_node.artifacts import ArtifactStore, clean_incoming
 from dosremc_node.reception.admission import Admission
 from dosremc_node.reception.connection import close_at_end, end_probe, prepare
-from dosremc_node.reception.contexts import VERIFICATION, agree
+from dosremc_node.reception.contexts import agree
+from dosremc_node.reception.door import Door
+from dosremc_node.reception.listener import Listener
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
 from dosremc_node.reception.storing import Storing
 from dosremc_node.records import CommitmentReport, ReceivedObject
@@ -29,21 +31,8 @@ from dosremc_node.storage_commitment import Accept, answer_report
 log = structlog.get_logger()
 
 MAXIMUM_PDU = 131072
-NEGOTIATION_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _MEGABYTE = 1 << 20
-
-
-class _Listener(ThreadedAssociationServer):
-    request_queue_size = 128
-
-    def service_actions(self) -> None:
-        """Nothing: what an association holds is released when it ends, not by a garbage collection of the whole process."""
-
-    def shutdown(self) -> None:
-        """Stop accepting connections; those that are open go on."""
-        BaseServer.shutdown(self)
-        self.server_close()
 
 
 def log_unexpected_report(_: CommitmentReport) -> None:
@@ -66,14 +55,17 @@ class Receiver:
         store: ArtifactStore,
         accept: Callable[[ReceivedObject], None],
         accept_report: Accept = log_unexpected_report,
+        *,
+        door: Door | None = None,
     ) -> None:
         self._settings = settings
         self._ae_title = ae_title
         self._store = store
         self._storing = Storing(store, accept)
         self._accept_report = accept_report
-        self._admission = Admission(settings, ae_title)
-        self._server: _Listener | None = None
+        self._door = door
+        self._server: Listener | None = None
+        self._stopping = threading.Event()
 
     @property
     def port(self) -> int:
@@ -81,34 +73,39 @@ class Receiver:
         return int(self._server.server_address[1]) if self._server else self._settings.port
 
     def start(self) -> None:
-        """Remove what a crash left half received, and listen; raises `OSError` where the address is taken."""
+        """Remove what a crash left half received, and listen; raises `OSError` where the address is taken, or `TlsUnusable`."""
         removed = clean_incoming(self._store.incoming)
-        # Until an association is admitted it is offered nothing but verification.
-        contexts = [build_context(VERIFICATION)]
-        address = (self._settings.host, self._settings.port)
-        self._server = _Listener(self._entity(), address, self._ae_title, contexts, evt_handlers=self._handlers())
+        self._door = self._door or Door.open(self._settings.host, self._settings.port)
+        self._admission = Admission(self._settings, self._ae_title, self._door.places)
+        self._server = Listener(self._door, self._entity(), self._settings, self._handlers())
+        self._door.places.listen()
         threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="Reception", daemon=True).start()
         log.info("reception_started", ae_title=self._ae_title, host=self._settings.host, port=self.port, leftovers_removed=removed)
 
-    def stop(self, grace_seconds: float = 5.0) -> None:
-        """Take no new associations, give those that are open some time to end, and abort the rest."""
-        if self._server is None:
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Take no new associations, give those that are open some time to end (`drain_seconds`), and abort the rest."""
+        if self._server is None or self._door is None:
             return
-        server, self._server = self._server, None
+        server, self._server, self._admission.is_closed = self._server, None, True
         server.shutdown()
-        deadline = time.monotonic() + grace_seconds
+        self._stopping.set()
+        deadline = time.monotonic() + (self._settings.drain_seconds if grace_seconds is None else grace_seconds)
         while server.active_associations and time.monotonic() < deadline:
             time.sleep(0.02)
-        for association in server.active_associations:
+        rest = server.active_associations
+        for association in rest:
             association.abort()
-            association.join(timeout=NEGOTIATION_SECONDS)
-        log.info("reception_stopped")
+        for association in rest:
+            association.join(timeout=self._settings.artim_timeout_seconds)
+        self._door.close()
+        log.info("reception_stopped", aborted=len(rest))
 
     def _entity(self) -> AE:
         entity = AE(self._ae_title)
         entity.maximum_pdu_size = MAXIMUM_PDU
         entity.maximum_associations = sys.maxsize  # `Admission` counts: pynetdicom would count port probes too
-        entity.acse_timeout = NEGOTIATION_SECONDS
+        entity.acse_timeout = self._settings.artim_timeout_seconds
+        entity.dimse_timeout = self._settings.dimse_timeout_seconds
         entity.network_timeout = self._settings.idle_timeout_seconds
         entity.implementation_class_uid = IMPLEMENTATION_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION
@@ -119,32 +116,50 @@ class Receiver:
             (evt.EVT_CONN_OPEN, close_at_end),
             (evt.EVT_CONN_OPEN, self._connected),
             (evt.EVT_REQUESTED, self._requested),
-            (evt.EVT_C_STORE, self._storing.answer),
+            (evt.EVT_C_STORE, self._stored),
             (evt.EVT_N_EVENT_REPORT, answer_report, [self._accept_report]),
             (evt.EVT_CONN_CLOSE, _disconnected),
             (evt.EVT_CONN_CLOSE, end_probe),
         ]
 
     def _connected(self, event: Event) -> None:
-        """A TCP connection: have its objects spooled."""
-        event.assoc.dimse = SpoolingProvider(event.assoc, self._new_object)
-        prepare(event.assoc, self._settings.idle_timeout_seconds)
+        """A connection: have its objects spooled, and all that it holds given back at its end."""
+        association = event.assoc
+        association.dimse = SpoolingProvider(association, self._new_object, self._settings.dimse_timeout_seconds)
+        prepare(association, self._settings.idle_timeout_seconds)
+        association.run = partial(self._run, association, association.run)  # type: ignore[method-assign]
+
+    def _run(self, association: Association, run: Callable[[], None]) -> None:
+        try:
+            run()
+        finally:
+            self._admission.leave(association)
+            cast("Listener", association._server).connection_ended()  # noqa: SLF001 - nothing else knows it
 
     def _new_object(self) -> SpooledObject:
-        return SpooledObject(self._store, self._settings.keep_free_megabytes * _MEGABYTE)
+        settings = self._settings
+        return SpooledObject(self._store, settings.keep_free_megabytes * _MEGABYTE, settings.object_megabytes * _MEGABYTE)
 
     def _requested(self, event: Event) -> None:
         """An association request: reject it, or agree on presentation contexts."""
         association = event.assoc
-        request = cast("A_ASSOCIATE", association.requestor.primitive)
-        calling, address = request.calling_ae_title, association.requestor.address or ""
-        rejection = self._admission.admit(request.called_ae_title, calling, address, association)
+        request, address = cast("A_ASSOCIATE", association.requestor.primitive), association.requestor.address or ""
+        rejection = self._admission.admit(request, address, association)
         if rejection is None:
             association.acceptor.supported_contexts = agree(request.presentation_context_definition_list)
             return
-        log.warning("association_rejected", calling_ae_title=calling, address=address, why=rejection.why)
+        log.warning("association_rejected", calling_ae_title=request.calling_ae_title, address=address, why=rejection.why)
         association.acse.send_reject(rejection.result, rejection.source, rejection.reason)
         association.kill()
+
+    def _stored(self, event: Event) -> Dataset:
+        """An object: keep it, and hold the answer back where its peer is too fast."""
+        answer = self._storing.answer(event)
+        requestor = event.assoc.requestor
+        # No longer than the association may be silent: it would be aborted.
+        wait = min(self._admission.seconds_to_wait(requestor.ae_title, requestor.address or ""), self._settings.idle_timeout_seconds / 2)
+        self._stopping.wait(wait)
+        return answer
 
 
 def _disconnected(event: Event) -> None:

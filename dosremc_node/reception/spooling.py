@@ -45,10 +45,13 @@ class SpooledObject:
     raises the failure then. ``name``, ``file``, ``flush`` and ``close`` are what pynetdicom expects of its temporary file.
     """
 
-    def __init__(self, store: ArtifactStore, keep_free_bytes: int) -> None:
-        """Open a file in the store's incoming folder; it fails, now or when it has grown, where fewer than ``keep_free_bytes`` are free."""
+    def __init__(self, store: ArtifactStore, keep_free_bytes: int, bytes_at_most: int) -> None:
+        """Open a file in the store's incoming folder; it fails, now or when it has grown, where fewer than ``keep_free_bytes`` are free.
+
+        It also fails (`errno.EFBIG`) beyond ``bytes_at_most``.
+        """
         self.began = time.monotonic()
-        self._store, self._keep_free_bytes = store, keep_free_bytes
+        self._store, self._keep_free_bytes, self._bytes_at_most = store, keep_free_bytes, bytes_at_most
         self._look_again_at = _LOOK_AGAIN_BYTES
         self._failure: OSError | None = None
         self._file: IncomingFile | None = None
@@ -79,12 +82,17 @@ class SpooledObject:
             return
         try:
             self._file.write(content)
-            if self._file.size >= self._look_again_at:
-                self._look_again_at += _LOOK_AGAIN_BYTES
-                self._see_that_there_is_room()
+            self._see_that_it_may_grow(self._file.size)
         except OSError as error:
             self._failure = error
             self.close()
+
+    def _see_that_it_may_grow(self, size: int) -> None:
+        if size > self._bytes_at_most:
+            raise OSError(errno.EFBIG, "the largest object that the settings allow")
+        if size >= self._look_again_at:
+            self._look_again_at += _LOOK_AGAIN_BYTES
+            self._see_that_there_is_room()
 
     def _see_that_there_is_room(self) -> None:
         # Also while it grows: several large objects that began together would fill what none of them alone does.
@@ -115,9 +123,12 @@ def spooled_object(request: C_STORE) -> SpooledObject | None:
 class SpoolingProvider(DIMSEServiceProvider):
     """The DIMSE provider of one association, which spools what C-STORE requests bring."""
 
-    def __init__(self, association: Association, new_object: Callable[[], SpooledObject]) -> None:
+    def __init__(self, association: Association, new_object: Callable[[], SpooledObject], seconds_at_most: float) -> None:
+        """A message whose end is not there ``seconds_at_most`` after its beginning aborts the association."""
         super().__init__(association)
         self._new_object = new_object
+        self._seconds_at_most = seconds_at_most
+        self._began = time.monotonic()
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take in the fragments of a P-DATA-TF PDU; what cannot be read aborts the association."""
@@ -137,6 +148,10 @@ class SpoolingProvider(DIMSEServiceProvider):
         self.message = None
 
     def _receive_fragment(self, value: tuple[int, bytes]) -> None:
+        if self.message is None:
+            self._began = time.monotonic()
+        elif time.monotonic() - self._began > self._seconds_at_most:
+            raise TimeoutError(errno.ETIMEDOUT, "a message comes too slowly")
         # One fragment at a time, because the first one of a data set may come in the same PDU as its command set.
         fragment = P_DATA()
         fragment.presentation_data_value_list.append(value)

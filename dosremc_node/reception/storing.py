@@ -24,6 +24,7 @@ SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
 OUT_OF_RESOURCES = 0xA700
 CANNOT_UNDERSTAND = 0xC000
+TOO_LARGE = 0xC001
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,6 +46,8 @@ class Storing:
         except OSError as error:
             if error.errno in _NO_SPACE:
                 return _refused(error, OUT_OF_RESOURCES, "Not enough free space for images")
+            if error.errno == errno.EFBIG:
+                return _refused(error, TOO_LARGE, "The object is larger than the node takes")
             return _refused(error, PROCESSING_FAILURE, "The object could not be written to disk")
         except Exception as error:  # noqa: BLE001 - a sender gets an answer, whatever happens here
             return _refused(error, PROCESSING_FAILURE, "The object could not be registered")

@@ -253,7 +253,7 @@ def test_low_space_refuses_before_anything_is_written_and_recovers(
 
 def test_a_disk_that_fills_up_in_mid_object_refuses_it(store: ArtifactStore) -> None:
     """Where the disk is full in the middle of an object, the rest is dropped, the file goes, and the failure is told."""
-    spooled = SpooledObject(store, 0)
+    spooled = SpooledObject(store, 0, 1 << 30)
     full = os.open("/dev/full", os.O_WRONLY)
     assert spooled._file is not None
     os.dup2(full, spooled._file._file.fileno())

@@ -17,6 +17,7 @@ from pydicom.uid import (
     KeyObjectSelectionDocumentStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 from dosremc_node.delivery import association, commitment, sop_classes, statuses
@@ -51,16 +52,20 @@ SENT: Final[Mapping[DocumentKind, Sent]] = {
     DocumentKind.CAPTURE: Sent(SecondaryCaptureImageStorage, "OT", "", EACH_POSITIVE),
     DocumentKind.PRESENTATION_STATE: Sent(GrayscaleSoftcopyPresentationStateStorage, "PR", "", EACH_POSITIVE),
     DocumentKind.PDF: Sent(EncapsulatedPDFStorage, "DOC", "", "every study"),
+    DocumentKind.SALIENCY: Sent(SegmentationStorage, "SEG", "", EACH_POSITIVE),
     DocumentKind.REJECTION_NOTE: Sent(KeyObjectSelectionDocumentStorage, "KO", "2010", "each revision that supersedes another"),
 }
 REJECTIONS: Final = (
+    admission.APPLICATION_CONTEXT_NOT_SUPPORTED,
     admission.CALLED_AE_TITLE_NOT_RECOGNISED,
     admission.CALLING_AE_TITLE_NOT_RECOGNISED,
+    admission.TEMPORARY_CONGESTION,
     admission.LOCAL_LIMIT_EXCEEDED,
 )
 STORE_ANSWERS: Final = {
     storing.SUCCESS: "the object is synced to disk and entered in the ledger, or was so before",
     storing.OUT_OF_RESOURCES: "less free space than `reception.keep_free_megabytes`, or none",
+    storing.TOO_LARGE: "the object is larger than `reception.object_megabytes`: sending it again does not help",
     storing.PROCESSING_FAILURE: "the object could not be written or entered: send it again",
     storing.CANNOT_UNDERSTAND: "the data set cannot be read: sending it again does not help",
 }
@@ -97,7 +102,6 @@ def _tables() -> dict[str, Any]:
         "push_model": PUSH_MODEL,
         "hold_seconds": commitment.HOLD_SECONDS,
         "pdu": (server.MAXIMUM_PDU, association.LARGEST_PDU),
-        "negotiation_seconds": server.NEGOTIATION_SECONDS,
         "rejections": REJECTIONS,
         "store_answers": STORE_ANSWERS,
         "store_statuses": [(_span(span), outcome, words) for span, outcome, words in statuses.MEANINGS],
