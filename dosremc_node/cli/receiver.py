@@ -10,6 +10,7 @@ import structlog
 from dosremc_node.dispatch import enter_report
 from dosremc_node.node import Node
 from dosremc_node.reception import Receiver
+from dosremc_node.refusal_counter import RefusalCounter
 from dosremc_node.supervision import WRONG_SETTINGS, wait_and_beat
 from dosremc_node.workflow import receive
 
@@ -19,12 +20,22 @@ log = structlog.get_logger(__name__)
 def run(node: Node, stop: threading.Event) -> int:
     """Listen until ``stop`` is set; answers the exit status."""
     settings = node.settings
-    receiver = Receiver(settings.reception, settings.node.ae_title, node.store, partial(receive, node), partial(enter_report, node))
+    refusals = RefusalCounter(node.ledger)
+    receiver = Receiver(
+        settings.reception,
+        settings.node.ae_title,
+        node.store,
+        partial(receive, node),
+        partial(enter_report, node),
+        refused=refusals.add,
+    )
     try:
         receiver.start()
     except OSError as error:
         log.error("cannot_listen", host=settings.reception.host, port=settings.reception.port, reason=error.strerror)  # noqa: TRY400
         return WRONG_SETTINGS
+    refusals.start()
     wait_and_beat(stop)
     receiver.stop()
+    refusals.stop()
     return 0

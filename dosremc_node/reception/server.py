@@ -18,12 +18,13 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dosremc_node.artifacts import ArtifactStore, clean_incoming
 from dosremc_node.reception.admission import Admission
+from dosremc_node.reception.certificates import Certificates
 from dosremc_node.reception.connection import close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import agree
 from dosremc_node.reception.door import Door
 from dosremc_node.reception.listener import Listener
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
-from dosremc_node.reception.storing import Storing
+from dosremc_node.reception.storing import SUCCESS, Storing
 from dosremc_node.records import CommitmentReport, ReceivedObject
 from dosremc_node.settings import ReceptionSettings
 from dosremc_node.storage_commitment import Accept, answer_report
@@ -38,6 +39,14 @@ _MEGABYTE = 1 << 20
 def log_unexpected_report(_: CommitmentReport) -> None:
     """A report on storage commitment where nobody asked for any."""
     log.warning("commitment_not_asked_for")
+
+
+Refused = Callable[[str, str, str, str], None]
+"""Told of every association and object that was refused: which of both, calling AE title, address and why."""
+
+
+def ignore_refusal(kind: str, calling_ae_title: str, address: str, why: str) -> None:
+    """Where nobody counts them."""
 
 
 class Receiver:
@@ -57,6 +66,7 @@ class Receiver:
         accept_report: Accept = log_unexpected_report,
         *,
         door: Door | None = None,
+        refused: Refused = ignore_refusal,
     ) -> None:
         self._settings = settings
         self._ae_title = ae_title
@@ -64,6 +74,7 @@ class Receiver:
         self._storing = Storing(store, accept)
         self._accept_report = accept_report
         self._door = door
+        self._refused = refused
         self._server: Listener | None = None
         self._stopping = threading.Event()
 
@@ -74,10 +85,11 @@ class Receiver:
 
     def start(self) -> None:
         """Remove what a crash left half received, and listen; raises `OSError` where the address is taken, or `TlsUnusable`."""
+        certificates = Certificates(self._settings.tls) if self._settings.tls else None
         removed = clean_incoming(self._store.incoming)
         self._door = self._door or Door.open(self._settings.host, self._settings.port)
         self._admission = Admission(self._settings, self._ae_title, self._door.places)
-        self._server = Listener(self._door, self._entity(), self._settings, self._handlers())
+        self._server = Listener(self._door, self._entity(), self._settings, certificates, self._handlers())
         self._door.places.listen()
         threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="Reception", daemon=True).start()
         log.info("reception_started", ae_title=self._ae_title, host=self._settings.host, port=self.port, leftovers_removed=removed)
@@ -149,6 +161,7 @@ class Receiver:
             association.acceptor.supported_contexts = agree(request.presentation_context_definition_list)
             return
         log.warning("association_rejected", calling_ae_title=request.calling_ae_title, address=address, why=rejection.why)
+        self._refused("association", request.calling_ae_title, address, rejection.why)
         association.acse.send_reject(rejection.result, rejection.source, rejection.reason)
         association.kill()
 
@@ -156,6 +169,8 @@ class Receiver:
         """An object: keep it, and hold the answer back where its peer is too fast."""
         answer = self._storing.answer(event)
         requestor = event.assoc.requestor
+        if answer.Status != SUCCESS:
+            self._refused("object", requestor.ae_title, requestor.address or "", f"0x{answer.Status:04X}")
         # No longer than the association may be silent: it would be aborted.
         wait = min(self._admission.seconds_to_wait(requestor.ae_title, requestor.address or ""), self._settings.idle_timeout_seconds / 2)
         self._stopping.wait(wait)

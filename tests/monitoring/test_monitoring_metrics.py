@@ -17,12 +17,13 @@ from dosremc_node.artifacts import open_store
 from dosremc_node.ledger import Ledger, open_ledger
 from dosremc_node.ledger.deliveries import due_deliveries, keep_results
 from dosremc_node.ledger.receiving import record_object
-from dosremc_node.ledger.refusals import Refusal, Refused, keep_refusals
+from dosremc_node.ledger.refusals import Refusal, Refused, keep_refusals, refusal_counts
 from dosremc_node.ledger.releases import put_in_force
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow
 from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.readiness import why_not_ready
 from dosremc_node.records import DeliveryOutcome
+from dosremc_node.refusal_counter import RefusalCounter
 from dosremc_node.settings import StorageSettings
 
 
@@ -94,6 +95,17 @@ def test_strangers_share_one_line(ledger: Ledger, tmp_path: Path) -> None:
     assert value(text, "dosremc_refused_total", calling_ae_title="others") == 300
     assert value(text, "dosremc_instances_received_total", calling_ae_title=received.calling_ae_title, domain="none") == 1
     assert "SCAN" not in text
+
+
+def test_a_scan_makes_a_hundred_rows_and_no_more(ledger: Ledger) -> None:
+    """Ten thousand AE titles in one moment: counted, but not told apart."""
+    counter = RefusalCounter(ledger)
+    for number in range(10_000):
+        counter.add("association", f"S{number}", "10.0.0.9", "not among the peers")
+    counter.enter()
+    counts = refusal_counts(ledger)
+    assert len(counts) == 101
+    assert sum(counts.values()) == 10_000
 
 
 def test_no_patient_and_no_uid_is_in_the_metrics(ledger: Ledger, tmp_path: Path) -> None:

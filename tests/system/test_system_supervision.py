@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from harness.node import RunningNode, send_to, wait_until
 
+from dosremc_node.errors import PeerRefused
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.overview import instance_counts
 from dosremc_node.ledger.states import Standing
 from dosremc_node.monitoring.audit_sinks import read_anchors
-from dosremc_node.simulation import SimulatedExam
+from dosremc_node.simulation import SimulatedExam, send
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
 from dosremc_node.supervision import tell_systemd
 
@@ -88,6 +89,19 @@ def test_a_node_accounts_for_what_it_did(stand_in_pacs: StandInPacs, start_node:
     verified = node.run("audit", "verify")
     assert verified.returncode == 1
     assert "were cut off at the end" in verified.stdout
+
+
+def test_who_is_refused_is_counted_and_audited(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+    """A stranger, and an object that is none: in the trail with who and why, in the metrics without a line for each stranger."""
+    node = start_node(stand_in_pacs, options=['reception.peers=[{ae_title = "MAMMO"}]'])
+    port = node.settings.reception.port
+    with pytest.raises(PeerRefused):
+        send([exam_of("A", 1).images[0].content], "127.0.0.1", port, called=node.settings.node.ae_title, calling="INTRUDER")
+    wait_until(lambda: any(entry.action == "refuse association" for entry in audit.entries(node.ledger)), "it is in the trail")
+    (entry,) = (entry for entry in audit.entries(node.ledger) if entry.action == "refuse association")
+    assert (entry.subject, entry.detail["peer_address"]) == ("INTRUDER", "127.0.0.1")
+    assert 'dosremc_refused_total{calling_ae_title="others",kind="association"' in (node.probe("/metrics") or "")
+    assert "INTRUDER" not in (node.probe("/metrics") or "")
 
 
 def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
