@@ -16,6 +16,9 @@ from dosremc_node.libraries import hasten
 
 log = structlog.get_logger()
 
+_WAITING_FOR_THE_END = "Sta13"  # PS3.8 9.2.2: await the end of the transport connection
+_PIECE = 1 << 16
+
 
 def prepare(association: Association, idle_seconds: float) -> None:
     """See that a silent or vanished peer cannot hold an accepted connection for ever, and that nothing is delayed on it."""
@@ -33,11 +36,25 @@ def prepare(association: Association, idle_seconds: float) -> None:
 
 def _read(association: Association, read: Callable[[], None]) -> None:
     """Read a PDU; one that cannot be understood ends the association by the rules, as an unknown one does (PS3.8 9.2.3, Evt19)."""
+    if association.dul.state_machine.current_state == _WAITING_FOR_THE_END:
+        _drop(association)
+        return
     try:
         read()
     except Exception as error:  # noqa: BLE001 - whatever a broken or hostile sender makes of a PDU
         log.warning("pdu_unreadable", error=type(error).__name__, where=places(error.__traceback__))
         association.dul.event_queue.put("Evt19")
+
+
+def _drop(association: Association) -> None:
+    """Read what comes after our A-ABORT or A-ASSOCIATE-RJ, whatever it is: a piece of a PDU would be waited for in vain."""
+    connection = _socket_of(association)
+    try:
+        is_there = connection is not None and connection.recv(_PIECE)
+    except OSError:
+        is_there = False
+    if not is_there:
+        association.dul.event_queue.put("Evt17")
 
 
 def _act(association: Association, act: Callable[[str], None], event: str) -> None:

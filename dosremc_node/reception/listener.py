@@ -11,6 +11,7 @@ import ssl
 import sys
 import threading
 import time
+from contextlib import suppress
 from socketserver import BaseServer
 from typing import cast
 
@@ -39,6 +40,7 @@ _NOT_YET_ASKED = 256
 """How many connections may be open, beside as many as there may be associations, without having asked for one."""
 
 _COURTESY_SECONDS = 0.005
+_SECONDS_TO_READ_AN_ABORT = 1.0
 
 
 class Listener(ThreadedAssociationServer):
@@ -46,10 +48,10 @@ class Listener(ThreadedAssociationServer):
 
     daemon_threads = True  # those that are still being greeted when the process ends
 
-    def __init__(self, door: Door, entity: AE, settings: ReceptionSettings, handlers: list[EventHandlerType]) -> None:
-        """Take the door; raises `TlsUnusable`."""
-        self._door, self._settings = door, settings
-        self._certificates = Certificates(settings.tls) if settings.tls else None
+    def __init__(
+        self, door: Door, entity: AE, settings: ReceptionSettings, certificates: Certificates | None, handlers: list[EventHandlerType]
+    ) -> None:
+        self._door, self._settings, self._certificates = door, settings, certificates
         self._lock = threading.Lock()
         self._open = 0
         # Until an association is admitted it is offered nothing but verification.
@@ -134,12 +136,18 @@ def _behind_balancer(connection: socket.socket, deadline: float) -> tuple[str, i
     try:
         return true_address(connection, deadline)
     except NoProxyHeader:
-        connection.sendall(_abort())
+        _abort(connection, deadline)
         raise
 
 
-def _abort() -> bytes:
-    """A-ABORT by the service provider, unrecognised PDU (PS3.8 9.3.8)."""
+def _abort(connection: socket.socket, deadline: float) -> None:
+    """Send A-ABORT by the service provider, unrecognised PDU (PS3.8 9.3.8), and wait until it is read."""
     abort = A_ABORT_RQ()
     abort.source, abort.reason_diagnostic = 2, 1
-    return bytes(abort.encode())
+    with suppress(OSError):
+        connection.settimeout(_SECONDS_TO_READ_AN_ABORT)
+        connection.sendall(abort.encode())
+        connection.shutdown(socket.SHUT_WR)
+        # Were it closed with something unread, the kernel would reset it, and the abort might be lost.
+        while time.monotonic() < deadline and connection.recv(1 << 16):
+            pass
