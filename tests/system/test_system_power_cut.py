@@ -42,7 +42,9 @@ def assert_in_order(seen: list[SystemCall], names: list[str]) -> None:
     """Objects came one after the other on one association, whose first answer is its acceptance and whose last the release's."""
     digests = {Path(name).name for name in names}
     renames = [call for call in seen if call.name in NAMING and any(digest in call.what for digest in digests)]
-    responses = [call for call in seen if call.name == "sendto"]
+    # Others are told things as well, over other sockets.
+    connection = first(seen, ("sendto",), r"socket", renames[0].ended).what.partition(",")[0]
+    responses = [call for call in seen if call.name == "sendto" and call.what.startswith(connection)]
     assert len(renames) == len(digests) > 1
     assert len(responses) == len(renames) + 2
     for before, rename, response in zip(responses, renames, responses[1:-1], strict=False):
