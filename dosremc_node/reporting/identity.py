@@ -74,7 +74,7 @@ def _zone_at(taken: str) -> timezone | None:
 
 
 def _parts(node_name: str, revision: StudyRevision, kind: DocumentKind, sop_class_uid: str, image_uid: str) -> tuple[str, ...]:
-    study = (revision.who.study_instance_uid, revision.study_id, str(revision.number))
+    study = (revision.who.study_instance_uid, str(revision.number))  # not the ledger's name: a restored ledger may give another
     return (node_name, *study, revision.plan.release_id, kind, image_uid, sop_class_uid)
 
 
