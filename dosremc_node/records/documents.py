@@ -16,6 +16,7 @@ class DocumentKind(StrEnum):
     CAPTURE = "capture"
     PRESENTATION_STATE = "presentation-state"
     PDF = "pdf"
+    SALIENCY = "saliency"
     REJECTION_NOTE = "rejection-note"
 
 

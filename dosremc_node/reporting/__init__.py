@@ -31,6 +31,7 @@ from dosremc_node.reporting.presentation_state import presentation_state
 from dosremc_node.reporting.region import region_report
 from dosremc_node.reporting.rejection_note import naming, rejection_note
 from dosremc_node.reporting.rendition import rendition
+from dosremc_node.reporting.saliency import saliency_map
 from dosremc_node.reporting.summary import summary_report
 
 settle_dicom_libraries()
@@ -73,5 +74,6 @@ _MAKERS: Final[Mapping[DocumentKind, Callable[[Case], Sequence[Document]]]] = {
     DocumentKind.CAPTURE: _of_each_image(capture),
     DocumentKind.PRESENTATION_STATE: _of_each_image(presentation_state),
     DocumentKind.PDF: lambda case: [pdf_report(case)],
+    DocumentKind.SALIENCY: _of_each_image(saliency_map),
     DocumentKind.REJECTION_NOTE: rejection_note,
 }

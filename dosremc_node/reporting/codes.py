@@ -69,6 +69,12 @@ ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 
+# --- Saliency ---------------------------------------------------------------------------------------------------------
+
+SALIENCY: Final = _private("SALIENCY", "Saliency")
+SPATIAL_CONCEPT: Final = Code("309825002", "SCT", "Spatial and Relational Concept")
+SEGMENTATION: Final = Code("113076", "DCM", "Segmentation")
+
 # --- Regions ----------------------------------------------------------------------------------------------------------
 
 SELECTED_REGION: Final = Code("111099", "DCM", "Selected region")

@@ -67,11 +67,11 @@ def _as_stored(drawn: Colours, image: NetworkInput) -> Colours:
     """The picture turned back and laid into the whole of the stored image, `VIEW_HEIGHT` pixels high."""
     scale = VIEW_HEIGHT / image.rows
     size = (max(1, round(image.columns * scale)), VIEW_HEIGHT)
-    laid = cv2.warpAffine(drawn, _to_view(image.geometry, scale), size, flags=cv2.INTER_LINEAR)
+    laid = cv2.warpAffine(drawn, to_view(image.geometry, scale), size, flags=cv2.INTER_LINEAR)
     return np.ascontiguousarray(laid, dtype=np.uint8)
 
 
-def _to_view(geometry: InputGeometry, scale: float) -> NDArray[np.float64]:
+def to_view(geometry: InputGeometry, scale: float) -> NDArray[np.float64]:
     """From pixel to pixel as OpenCV counts them: it puts 0,0 at the centre of the first, DICOM at its corner."""
     turn = scale * np.array([[geometry.a, geometry.b], [geometry.d, geometry.e]])
     shift = scale * np.array([geometry.c, geometry.f]) + turn @ (0.5, 0.5) - 0.5

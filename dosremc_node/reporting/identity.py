@@ -18,6 +18,7 @@ FIRST_PLACE: Final = {
     DocumentKind.CAPTURE: 25,
     DocumentKind.PRESENTATION_STATE: 50,
     DocumentKind.PDF: 75,
+    DocumentKind.SALIENCY: 76,
     DocumentKind.REJECTION_NOTE: 99,
 }
 """Where each kind's series begin, so that a document's number does not hang on which other kinds are asked for."""

@@ -11,6 +11,7 @@ RESEARCH_USE: Final = "Research use only: not for diagnosis, not verified by a p
 ANY_KIND: Final = "Each mark is a region that drove the score, whatever it shows: densities are not told from calcifications."
 SHORT_RESEARCH_USE: Final = "AI for research use only: not for diagnosis"
 REJECTION_DESCRIPTION: Final = "AI superseded"
+SALIENCY: Final = "How much each place drove the score of the view, 0 to 1: no probability of cancer at that place."
 NOT_NEGATIVE: Final = "No score is given: do not read this as negative."
 
 
@@ -71,6 +72,11 @@ def capture_description(score: ImageScore) -> str:
 def presentation_description(score: ImageScore) -> str:
     """What the series list says of a presentation state: ``AI marks L CC 73 %``."""
     return f"AI marks {score.laterality} {score.view} {short_percent(score.probability)}"
+
+
+def saliency_description(score: ImageScore) -> str:
+    """What the series list says of a saliency map: ``AI map L CC 73 %``."""
+    return f"AI map {score.laterality} {score.view} {short_percent(score.probability)}"
 
 
 def derivation(score: ImageScore, revision: StudyRevision, release: Release) -> str:

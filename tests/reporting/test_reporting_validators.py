@@ -21,6 +21,7 @@ IODS = {
     DocumentKind.CAPTURE: "SCImage",
     DocumentKind.PRESENTATION_STATE: "GrayscaleSoftcopyPresentationState",
     DocumentKind.PDF: "EncapsulatedPDF",
+    DocumentKind.SALIENCY: "Segmentation",
     DocumentKind.REJECTION_NOTE: "KeyObjectSelectionDocument",
 }
 REPORTS = (DocumentKind.SUMMARY, DocumentKind.REGION, DocumentKind.CAD)

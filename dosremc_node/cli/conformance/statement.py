@@ -17,6 +17,7 @@ from pydicom.uid import (
     KeyObjectSelectionDocumentStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 from dosremc_node.delivery import association, commitment, sop_classes, statuses
@@ -51,6 +52,7 @@ SENT: Final[Mapping[DocumentKind, Sent]] = {
     DocumentKind.CAPTURE: Sent(SecondaryCaptureImageStorage, "OT", "", EACH_POSITIVE),
     DocumentKind.PRESENTATION_STATE: Sent(GrayscaleSoftcopyPresentationStateStorage, "PR", "", EACH_POSITIVE),
     DocumentKind.PDF: Sent(EncapsulatedPDFStorage, "DOC", "", "every study"),
+    DocumentKind.SALIENCY: Sent(SegmentationStorage, "SEG", "", EACH_POSITIVE),
     DocumentKind.REJECTION_NOTE: Sent(KeyObjectSelectionDocumentStorage, "KO", "2010", "each revision that supersedes another"),
 }
 REJECTIONS: Final = (
