@@ -96,7 +96,7 @@ debian_packages() {
     return 1
   fi
   local service
-  for service in orthanc postgresql; do
+  for service in orthanc postgresql prometheus rsyslog; do
     [[ " ${wanted[*]} " != *" $service "* ]] || disable_service "$service"
   done
 }
@@ -158,6 +158,7 @@ case $purpose in
     ;;
   test)
     debian_packages orthanc orthanc-dicomweb dcmtk openjph-tools poppler-utils postgresql strace faketime || say "the tests that need them will be skipped"
+    debian_packages logrotate nftables prometheus rsyslog rsyslog-gnutls shellcheck systemd || say "some tests of deployment will be skipped"
     command -v java >/dev/null || java=(default-jre-headless)
     debian_packages chromium libpixelmed-java libslf4j-java "${java[@]}" || say "the slow tests that need them will be skipped"
     environment
