@@ -1,4 +1,4 @@
-"""The node's processes: a receiver and a worker, each on its own, and the supervisor that keeps both alive.
+"""The node's processes: receivers, a worker and others, each on its own, and the supervisor that keeps them alive.
 
 A child ends with its parent, whatever ended that: its standard input is a line whose other end only the parent holds. On the
 same line it says again and again that it still works (`beat`); one that is silent for too long hangs, and is killed and
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
@@ -82,9 +82,12 @@ def tell_systemd(state: str) -> None:
 
 
 @dataclass
-class _Child:
-    role: str
-    command: Sequence[str]
+class Child:
+    """A process of the node: its name, the arguments of ``serve`` that make it, and the open descriptors that it inherits."""
+
+    name: str
+    arguments: Sequence[str]
+    descriptors: Sequence[int] = ()
     pause: float = _FIRST_PAUSE_SECONDS
     process: subprocess.Popen[bytes] | None = None
     started: float = field(default=0.0)
@@ -96,11 +99,12 @@ class _Child:
     def start(self) -> None:
         self.line, theirs = socket.socketpair()
         self.line.setblocking(False)
+        command = [sys.executable, "-m", "dosremc_node", "serve", "--child", *self.arguments]
         with theirs:
-            self.process = subprocess.Popen([*self.command], stdin=theirs.fileno())
+            self.process = subprocess.Popen(command, stdin=theirs.fileno(), pass_fds=self.descriptors)
         self.started, self.heard = time.monotonic(), None
         self.starts += 1
-        log.info("process_started", child=self.role, process=self.process.pid)
+        log.info("process_started", child=self.name, process=self.process.pid)
 
     def is_due(self) -> bool:
         return self.process is None and time.monotonic() >= self.not_before
@@ -143,21 +147,22 @@ class _Child:
 
 
 class Supervisor:
-    """Starts one process for each role and starts it again, after a growing pause, when it goes down or hangs."""
+    """Starts each child and starts it again, after a growing pause, when it goes down or hangs."""
 
-    def __init__(self, roles: Sequence[str], arguments: Sequence[str], hung_seconds: float) -> None:
-        command = [sys.executable, "-m", "dosremc_node", "serve", *arguments, "--child", "--role"]
-        self._children = [_Child(role, [*command, role]) for role in roles]
+    def __init__(self, children: Sequence[Child], hung_seconds: float, before_end: Callable[[], None]) -> None:
+        """``before_end`` is called when the node is to end, before its children are told so."""
+        self._children = children
         self._hung_seconds = hung_seconds
+        self._before_end = before_end
 
     def why_not_ready(self) -> str | None:
         """Which process is down or has not begun to work yet; None where all do."""
-        down = [child.role for child in self._children if child.process is None or child.heard is None]
+        down = [child.name for child in self._children if child.process is None or child.heard is None]
         return f"down or starting: {', '.join(down)}" if down else None
 
     def starts(self) -> Mapping[str, int]:
-        """How often the process of each role was started."""
-        return {child.role: child.starts for child in self._children}
+        """How often each child was started."""
+        return {child.name: child.starts for child in self._children}
 
     def run(self, stop: threading.Event) -> int:
         """Keep the processes alive until ``stop`` is set; answers the exit status of the whole."""
@@ -171,22 +176,23 @@ class Supervisor:
         self._end()
         return status if status == WRONG_SETTINGS else 0
 
-    def _look_after(self, child: _Child, status: int) -> int:
+    def _look_after(self, child: Child, status: int) -> int:
         """Start it, end it where it hangs, or notice its end; answers the exit status of the last process that has ended."""
         if child.is_due():
             child.start()
         child.listen()
         if child.process and child.hangs(self._hung_seconds):
-            log.error("process_hangs", child=child.role, process=child.process.pid)
+            log.error("process_hangs", child=child.name, process=child.process.pid)
             child.process.kill()
             child.process.wait()
         ended = child.collect()
         if ended is None:
             return status
-        log.error("process_ended", child=child.role, status=ended, again_in_seconds=child.pause)
+        log.error("process_ended", child=child.name, status=ended, again_in_seconds=child.pause)
         return ended
 
     def _end(self) -> None:
+        self._before_end()
         for child in self._children:
             if child.process is not None:
                 child.process.terminate()

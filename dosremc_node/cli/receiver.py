@@ -9,7 +9,7 @@ import structlog
 
 from dosremc_node.dispatch import enter_report
 from dosremc_node.node import Node
-from dosremc_node.reception import Receiver
+from dosremc_node.reception import Door, Receiver
 from dosremc_node.refusal_counter import RefusalCounter
 from dosremc_node.supervision import WRONG_SETTINGS, wait_and_beat
 from dosremc_node.workflow import receive
@@ -17,8 +17,8 @@ from dosremc_node.workflow import receive
 log = structlog.get_logger(__name__)
 
 
-def run(node: Node, stop: threading.Event) -> int:
-    """Listen until ``stop`` is set; answers the exit status."""
+def run(node: Node, stop: threading.Event, door: Door | None = None) -> int:
+    """Listen, at the door that the supervisor has opened or at one of its own, until ``stop`` is set; answers the exit status."""
     settings = node.settings
     refusals = RefusalCounter(node.ledger)
     receiver = Receiver(
@@ -28,6 +28,7 @@ def run(node: Node, stop: threading.Event) -> int:
         partial(receive, node),
         partial(enter_report, node),
         refused=refusals.add,
+        door=door,
     )
     try:
         receiver.start()

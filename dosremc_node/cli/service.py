@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -24,8 +23,9 @@ from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.probes import Readiness
 from dosremc_node.monitoring.readiness import why_not_ready
 from dosremc_node.node import Node, open_node
+from dosremc_node.reception import Door
 from dosremc_node.settings import Settings
-from dosremc_node.supervision import Supervisor, end_with_parent, stop_on_signal
+from dosremc_node.supervision import WRONG_SETTINGS, Child, Supervisor, end_with_parent, stop_on_signal
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,7 @@ def serve(
     *,
     role: Annotated[Role, typer.Option(help="What this process does; `all` runs the others as processes of their own.")] = Role.ALL,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+    door: Annotated[str, typer.Option("--door", hidden=True)] = "",
     config: ConfigOption = None,
     options: SetOption = None,
 ) -> None:
@@ -74,7 +75,7 @@ def serve(
             raise typer.Exit(_supervise(node, stop, _again(config, options)))
         # Imported here because the supervisor needs nothing of what its children need: it is up, and has them up, sooner.
         work = import_module(f"dosremc_node.cli.{role}").run
-        raise typer.Exit(work(node, stop))
+        raise typer.Exit(work(node, stop, Door.inherited(door)) if door else work(node, stop))
 
 
 @contextmanager
@@ -97,19 +98,35 @@ def _again(config: Path | None, options: Sequence[str] | None) -> list[str]:
 
 
 def _supervise(node: Node, stop: threading.Event, arguments: Sequence[str]) -> int:
-    roles = [Role.RECEIVER, Role.WORKER, *([Role.MESSAGES] if node.settings.messages.port else [])]
-    supervisor = Supervisor(roles, arguments, node.settings.monitoring.hung_seconds)
+    reception = node.settings.reception
+    try:
+        door = Door.open(reception.host, reception.port)
+    except OSError as error:
+        log.error("cannot_listen", host=reception.host, port=reception.port, reason=error.strerror)  # noqa: TRY400
+        return WRONG_SETTINGS
+    children = _children(node.settings, arguments, door)
+    supervisor = Supervisor(children, node.settings.monitoring.hung_seconds, before_end=door.listening.close)
 
     def why_not() -> str | None:
-        return supervisor.why_not_ready() or why_not_ready(node.ledger, node.store, keep_free) or _why_no_reception(node.settings)
+        return supervisor.why_not_ready() or why_not_ready(node.ledger, node.store, reception.keep_free_megabytes * _MEGABYTE)
 
-    keep_free = node.settings.reception.keep_free_megabytes * _MEGABYTE
     probes = _probes(node, why_not, supervisor.starts)
     try:
         return supervisor.run(stop)
     finally:
         if probes:
             probes.stop()
+        door.places.close()
+
+
+def _children(settings: Settings, arguments: Sequence[str], door: Door) -> list[Child]:
+    at_the_door = [*arguments, "--role", Role.RECEIVER, "--door", ",".join(map(str, door.descriptors))]
+    receivers = [Role.RECEIVER, *(f"{Role.RECEIVER}-{number}" for number in range(2, settings.reception.processes + 1))]
+    others = [Role.WORKER, *([Role.MESSAGES] if settings.messages.port else [])]
+    return [
+        *(Child(name, at_the_door, door.descriptors) for name in receivers),
+        *(Child(role, [*arguments, "--role", role]) for role in others),
+    ]
 
 
 def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, int]]) -> ProbeServer | None:
@@ -120,12 +137,3 @@ def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, in
     server = ProbeServer(settings.host, settings.port, LedgerCollector(node.ledger, node.store, peers, starts), why_not)
     server.start()
     return server
-
-
-def _why_no_reception(settings: Settings) -> str | None:
-    host = "127.0.0.1" if settings.reception.host in ("0.0.0.0", "::") else settings.reception.host  # noqa: S104 - compared, not bound
-    try:
-        with closing(socket.create_connection((host, settings.reception.port), timeout=2.0)):
-            return None
-    except OSError:
-        return "nothing listens on the DICOM port yet"

@@ -30,8 +30,10 @@ class Door:
     @classmethod
     def inherited(cls, descriptors: str) -> Self:
         """What a parent process has handed on, as `descriptors` says there."""
-        listening, places = map(int, descriptors.split(","))
-        return cls(socket.socket(fileno=listening), Places(places))
+        number, places = map(int, descriptors.split(","))
+        listening = socket.socket(fileno=number)
+        listening.setblocking(False)
+        return cls(listening, Places(places))
 
     @property
     def descriptors(self) -> tuple[int, int]:

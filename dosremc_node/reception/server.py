@@ -102,7 +102,8 @@ class Receiver:
         server.shutdown()
         self._stopping.set()
         deadline = time.monotonic() + (self._settings.drain_seconds if grace_seconds is None else grace_seconds)
-        while server.active_associations and time.monotonic() < deadline:
+        # Who has no association yet is not waited for.
+        while any(association.is_established for association in server.active_associations) and time.monotonic() < deadline:
             time.sleep(0.02)
         rest = server.active_associations
         for association in rest:
