@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bench import cost, decoding, inference, inference_on_gpu, latency, memory, swap, throughput
+from bench import cost, decoding, inference, inference_on_gpu, ingest, ingest_memory, latency, memory, swap, throughput
 from bench.measuring import Result, Scope
 
 BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
@@ -24,6 +24,10 @@ BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
     "swap": swap.run,
     "memory": memory.run,
     "cost": cost.run,
+    "ingest.1": ingest.one_association,
+    "ingest.8": ingest.eight_associations,
+    "ingest.small": ingest.small_objects,
+    "ingest.memory": ingest_memory.run,
 }
 Name = StrEnum("Name", {name: name for name in BENCHES})
 OUT = Path(__file__).resolve().parents[2] / "build" / "bench"

@@ -17,6 +17,7 @@ from typing import Any
 from dosremc_node.configuration import load
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.overview import assessments_of, find_study
+from dosremc_node.reception import Door
 from dosremc_node.records import DEFAULT_DOCUMENTS, Assessment, StudyId
 from dosremc_node.settings import Settings
 from dosremc_node.simulation import Sent, SimulatedExam, send
@@ -89,6 +90,18 @@ class RunningNode:
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+    def start_at(self, door: Door) -> subprocess.Popen[bytes]:
+        """A receiver beside others at a door, which whoever starts it ends."""
+        descriptors = door.descriptors
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            *self._command("serve", "--role", "receiver", "--door", ",".join(map(str, descriptors))),
+        ]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=descriptors)
 
     def start_role(self, role: str, *wrapper: str, **environment: str) -> subprocess.Popen[bytes]:
         """One role only, as a process of its own, which whoever starts it ends; ``wrapper`` is a program that runs it."""
