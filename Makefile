@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow pictures bench science lint clean
+.PHONY: help demo test test-slow soak pictures bench science lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -12,8 +12,8 @@ help:  ## show this list
 demo: .venv/ready-for-demo  ## watch mammograms go to the node and come back from a PACS as reports; leaves build/demo/index.html
 	@$(PYTHON) -m dosremc_node demo
 
-test: .venv/ready-for-test  ## everything but the tests marked slow
-	@$(PYTHON) -m pytest -m "not slow"
+test: .venv/ready-for-test  ## everything but the tests marked slow or soak
+	@$(PYTHON) -m pytest -m "not slow and not soak"
 
 test-slow: .venv/ready-for-test  ## the tests marked slow
 	@$(PYTHON) -m pytest -m slow
@@ -21,6 +21,9 @@ test-slow: .venv/ready-for-test  ## the tests marked slow
 pictures: .venv/ready-for-test  ## the README's pictures anew: what OHIF shows of a positive study; leaves deploy/pictures
 	@$(PYTHON) -m pytest -q tests/system/test_system_viewer.py
 	@PYTHONPATH=tests $(PYTHON) -m harness.pictures
+
+soak: .venv/ready-for-test  ## two hundred kills, thousands of attacks and probes: an hour
+	@$(PYTHON) -m pytest -m soak --timeout 1800
 
 bench: .venv/ready-for-test  ## how long everything takes on this machine, which should be quiet: some 15 minutes; leaves build/bench/*.json
 	@PYTHONPATH=tests $(PYTHON) -m bench

@@ -113,7 +113,7 @@ def test_a_clock_that_is_set_back_holds_nothing_up(
 
 
 @pytest.mark.parametrize(
-    ("change", "offset"), [("2026-10-25 01:00", "+0200"), pytest.param("2026-03-29 01:00", "+0100", marks=pytest.mark.slow)]
+    ("change", "offset"), [("2026-10-25 01:00", "+0200"), pytest.param("2026-03-29 01:00", "+0100", marks=pytest.mark.soak)]
 )
 def test_a_study_that_spans_the_change_of_hour_is_whole_and_in_its_own_time(
     change: str, offset: str, clocked: Callable[..., ClockedNode], stand_in_pacs: StandInPacs, exam_of: Callable[..., SimulatedExam]

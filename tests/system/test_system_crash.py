@@ -203,7 +203,7 @@ def test_some_kills_lose_nothing(seed: int, crashing_node: RunningNode, stand_in
     killed_at_random(seed, 10, crashing_node, stand_in_pacs, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_two_hundred_kills_lose_nothing(seed: int, crashing_node: RunningNode, stand_in_pacs: StandInPacs, tmp_path: Path) -> None:

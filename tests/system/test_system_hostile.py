@@ -175,7 +175,7 @@ def test_hostile_streams_do_no_harm(target: Target) -> None:
         carry_out_all(target, range(40))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("beginning", [1000, 2000, 3000, 4000])
 def test_many_hostile_streams_do_no_harm(beginning: int, target: Target) -> None:
     """A thousand attacks for each beginning."""
@@ -192,7 +192,7 @@ def probe(target: Target, number: int) -> None:
             connection.shutdown(socket.SHUT_WR)
 
 
-@pytest.mark.parametrize("probes", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("probes", [500, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_port_probes_do_no_harm(probes: int, target: Target) -> None:
     """Thousands of connections on which nothing is ever said."""
     with target.unharmed(), GoodSender(target):
