@@ -25,6 +25,7 @@ from dosremc_node.reception.door import Door
 from dosremc_node.reception.listener import Listener
 from dosremc_node.reception.spooling import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, SpooledObject, SpoolingProvider
 from dosremc_node.reception.storing import SUCCESS, Storing
+from dosremc_node.reception.waiting import wait_for_the_network
 from dosremc_node.records import CommitmentReport, ReceivedObject
 from dosremc_node.settings import ReceptionSettings
 from dosremc_node.storage_commitment import Accept, answer_report
@@ -140,6 +141,7 @@ class Receiver:
         association = event.assoc
         association.dimse = SpoolingProvider(association, self._new_object, self._settings.dimse_timeout_seconds)
         prepare(association, self._settings.idle_timeout_seconds)
+        wait_for_the_network(association)
         association.run = partial(self._run, association, association.run)  # type: ignore[method-assign]
 
     def _run(self, association: Association, run: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from pydicom.uid import UID
@@ -25,6 +26,10 @@ from pynetdicom.pdu_primitives import P_DATA
 from dosremc_node.artifacts import ArtifactStore, IncomingFile
 from dosremc_node.errors import NotDicom
 from dosremc_node.failures import places
+from dosremc_node.reception.waiting import Work
+
+if TYPE_CHECKING:
+    from pynetdicom.dimse import _QueueItem
 
 log = structlog.get_logger()
 
@@ -129,6 +134,13 @@ class SpoolingProvider(DIMSEServiceProvider):
         self._new_object = new_object
         self._seconds_at_most = seconds_at_most
         self._began = time.monotonic()
+        self._work = Work(self.msg_queue, self.dul.to_user_queue)
+
+    def get_msg(self, block: bool = False) -> _QueueItem:
+        """The next message that is whole, after a wait for it that ends too when the association does."""
+        if not block:
+            self._work.wait()
+        return super().get_msg(block)
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take in the fragments of a P-DATA-TF PDU; what cannot be read aborts the association."""

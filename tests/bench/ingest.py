@@ -47,8 +47,10 @@ def small_objects(scope: Scope) -> Iterator[Result]:
 
 
 def _compared(name: str, scope: Scope, paths: list[Path], associations: int) -> Iterator[Result]:
+    (warm_up,) = _images(scope, "warm-up", SMALL, 1)
     runs: dict[str, Callable[[], float]] = {
-        peer: partial(_seconds, receiver, scope.work / peer, paths, associations) for peer, receiver in {"ours": ours, **PEERS}.items()
+        peer: partial(_seconds, receiver, scope.work / peer, warm_up, paths, associations)
+        for peer, receiver in {"ours": ours, **PEERS}.items()
     }
     measured: dict[str, list[float]] = {peer: [] for peer in runs}
     for number in range(scope.times(5)):
@@ -61,17 +63,18 @@ def _compared(name: str, scope: Scope, paths: list[Path], associations: int) -> 
         yield Result(f"{name}.{peer}", median(own), "s", faster(pairs, peer), {**further, "seconds_of_the_other": median(measured[peer])})
 
 
-def _seconds(receiver: Receiver, folder: Path, paths: list[Path], associations: int) -> float:
+def _seconds(receiver: Receiver, folder: Path, warm_up: Path, paths: list[Path], associations: int) -> float:
     """How long it takes until the last sender has its last answer. Every object must be there then."""
     try:
         with receiver(folder) as listening:
-            os.sync()  # what is written back for the one before is not to be paid for now
+            _send(listening, [warm_up]).wait()  # what is loaded with the first object is not paid for by each
+            os.sync()  # nor what is written back for the receiver before
             started = time.perf_counter()
             senders = [_send(listening, paths[number::associations]) for number in range(associations)]
             statuses = [sender.wait() for sender in senders]
             seconds = time.perf_counter() - started
-            if any(statuses) or listening.stored() != len(paths):
-                raise RuntimeError(f"{listening.ae_title} has {listening.stored()} of {len(paths)} objects")
+            if any(statuses) or listening.stored() != len(paths) + 1:
+                raise RuntimeError(f"{listening.ae_title} has {listening.stored() - 1} of {len(paths)} objects beside the first")
             return seconds
     finally:
         shutil.rmtree(folder, ignore_errors=True)
