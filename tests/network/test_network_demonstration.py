@@ -46,7 +46,7 @@ def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
         train_demonstration(tmp_path / "second", TINY, interrupted, tmp_path / "work")
     heard: set[str] = set()
     second = train_demonstration(tmp_path / "second", TINY, lambda what, _share: heard.add(what), tmp_path / "work")
-    assert heard == {"bank of C", "bank of D"}
+    assert not any(what.startswith("simulating") for what in heard)
     assert (second.filters_sha256, second.banks) == (whole.filters_sha256, whole.banks)
 
 
