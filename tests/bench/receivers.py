@@ -1,4 +1,4 @@
-"""Receivers to be compared: ours, DCMTK's and Orthanc, each started empty, on a port of its own."""
+"""Receivers to be compared: ours, DCMTK's and Orthanc as they are installed, each started empty, on a port of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dosremc_node.simulation.loopback import LOOPBACK, free_port
 from dosremc_node.simulation.pacs import Orthanc, orthanc_program
 
 DEBIAN_PROGRAMS = "/usr/bin:/usr/local/bin"
-LARGEST_PDU = "131072"
+PROCESSES = 4
 START_SECONDS = 60.0
 
 
@@ -46,10 +46,10 @@ def program(name: str) -> str:
 
 @contextmanager
 def ours(folder: Path) -> Iterator[Listening]:
-    """As many receiving processes as the settings' default, with ledger, and without a worker: nobody assesses elsewhere either."""
-    node = RunningNode(folder, [])
+    """Receiving processes with their ledger, and without a worker: nobody assesses elsewhere either."""
+    node = RunningNode(folder, [], f"reception.processes={PROCESSES}")
     door = Door.open(LOOPBACK, node.settings.reception.port)
-    processes = [node.start_at(door) for _ in range(node.settings.reception.processes)]
+    processes = [node.start_at(door) for _ in range(PROCESSES)]
     try:
         _wait_until(lambda: node.log.read_text().count("reception_started") == len(processes))
         yield Listening(door.listening.getsockname()[1], "DOSREMC", lambda: _rows(node), [process.pid for process in processes])
@@ -77,7 +77,7 @@ def storescp(*options: str) -> Receiver:
     def start(folder: Path) -> Iterator[Listening]:
         port, out = free_port(), folder / "objects"
         out.mkdir(parents=True)
-        command = [program("storescp"), "--fork", *options, "--max-pdu", LARGEST_PDU, "-aet", "STORESCP", "-od", str(out), str(port)]
+        command = [program("storescp"), "--fork", *options, "-aet", "STORESCP", "-od", str(out), str(port)]
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         try:
             _wait_until(lambda: _echoes(port, "STORESCP"))
