@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,13 +50,14 @@ def ours(folder: Path) -> Iterator[Listening]:
     """Receiving processes with their ledger, and without a worker: nobody assesses elsewhere either."""
     node = RunningNode(folder, [], f"reception.processes={PROCESSES}")
     door = Door.open(LOOPBACK, node.settings.reception.port)
-    processes = [node.start_at(door) for _ in range(PROCESSES)]
+    line, theirs = socket.socketpair()
+    with theirs:
+        processes = [node.start_at(door, theirs) for _ in range(PROCESSES)]
     try:
         _wait_until(lambda: node.log.read_text().count("reception_started") == len(processes))
         yield Listening(door.listening.getsockname()[1], "DOSREMC", lambda: _rows(node), [process.pid for process in processes])
     finally:
-        for process in processes:
-            process.terminate()
+        line.close()
         for process in processes:
             process.wait()
         door.listening.close()
