@@ -80,8 +80,8 @@ def _receive(connection: socket.socket, nr_bytes: int) -> bytearray:
         received += count
         if received < nr_bytes and time.monotonic() > deadline:
             raise TimeoutError(errno.ETIMEDOUT, "a PDU comes too slowly")
-    if _QUICK_ACKNOWLEDGEMENT:  # it holds until we send something
-        connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACKNOWLEDGEMENT, 1)
+        if _QUICK_ACKNOWLEDGEMENT:
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACKNOWLEDGEMENT, 1)
     view.release()
     del content[received:]
     return content

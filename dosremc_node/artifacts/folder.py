@@ -103,20 +103,18 @@ class FolderStore:
     def _move_in(self, path: Path, key: str) -> None:
         # What is already there under the key is replaced, not trusted: if it was damaged, it is whole again.
         target = self._folder / key
-        self._make_shards(target.parent.parent)
+        self._make_durable(target.parent)
         path.replace(target)
         _sync_folder(target.parent)
 
-    def _make_shards(self, kind: Path) -> None:
-        """Make all folders of a kind, once, and see that they survive a power cut even where another process has made them just now."""
-        if kind in self._durable:
+    def _make_durable(self, shard: Path) -> None:
+        """Make the folder, and see that it survives a power cut even where another process has made it just now."""
+        if shard in self._durable:
             return
-        _make_folder(kind)
-        for number in range(256):
-            (kind / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(kind)
+        _make_folder(shard)
+        _sync_folder(shard.parent)
         _sync_folder(self._folder)
-        self._durable.add(kind)
+        self._durable.add(shard)
 
 
 def _ages(paths: Iterable[Path]) -> Iterator[tuple[int, int, Path]]:

@@ -35,7 +35,7 @@ class IncomingFile:
         self._digest = hashlib.sha256()
         self._drop = weakref.finalize(self, _drop, self._file, self.path)
 
-    def write(self, content: bytes | memoryview) -> int:
+    def write(self, content: bytes) -> int:
         """Append bytes; raises `OSError`."""
         self._digest.update(content)
         self.size += len(content)

@@ -13,7 +13,6 @@ from pynetdicom.events import Event
 
 from dosremc_node.failures import places
 from dosremc_node.libraries import hasten
-from dosremc_node.reception.fast_lane import read_fragments
 
 log = structlog.get_logger()
 
@@ -41,10 +40,7 @@ def _read(association: Association, read: Callable[[], None]) -> None:
         _drop(association)
         return
     try:
-        if not read_fragments(association):
-            read()
-    except OSError:
-        association.dul.event_queue.put("Evt17")  # the connection is gone, or its peer too slow
+        read()
     except Exception as error:  # noqa: BLE001 - whatever a broken or hostile sender makes of a PDU
         log.warning("pdu_unreadable", error=type(error).__name__, where=places(error.__traceback__))
         association.dul.event_queue.put("Evt19")

@@ -12,7 +12,7 @@ import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 from pydicom.uid import UID
@@ -82,7 +82,7 @@ class SpooledObject:
     def file(self) -> SpooledObject:
         return self
 
-    def write(self, content: bytes | memoryview) -> None:
+    def write(self, content: bytes) -> None:
         if self._file is None or self._failure:
             return
         try:
@@ -152,21 +152,6 @@ class SpoolingProvider(DIMSEServiceProvider):
             self.discard()
             self.dul.event_queue.put(_INVALID_PDU)
 
-    @property
-    def is_in_a_data_set(self) -> bool:
-        """Whether the beginning of an object's data set has come, and its end has not."""
-        return isinstance(self.message, C_STORE_RQ) and self.message._data_set_file is not None  # noqa: SLF001 - see `spooled_object`
-
-    @property
-    def context_id(self) -> int | None:
-        """The presentation context of the message that is coming in."""
-        return self.message.context_id if self.message else None
-
-    def add_fragment(self, content: memoryview) -> None:
-        """Take in a fragment from the middle of a data set; raises `NotDicom` where the message takes too long."""
-        self._see_that_it_comes_in_time()
-        cast("SpooledObject", cast("DIMSEMessage", self.message)._data_set_file).write(content)  # noqa: SLF001 - see `spooled_object`
-
     def discard(self) -> None:
         """Drop what has been received of a message whose end will not come."""
         spooled = self.message and self.message._data_set_file  # noqa: SLF001 - see `spooled_object`
@@ -177,18 +162,14 @@ class SpoolingProvider(DIMSEServiceProvider):
     def _receive_fragment(self, value: tuple[int, bytes]) -> None:
         if self.message is None:
             self._began = time.monotonic()
-        else:
-            self._see_that_it_comes_in_time()
+        elif time.monotonic() - self._began > self._seconds_at_most:
+            raise TimeoutError(errno.ETIMEDOUT, "a message comes too slowly")
         # One fragment at a time, because the first one of a data set may come in the same PDU as its command set.
         fragment = P_DATA()
         fragment.presentation_data_value_list.append(value)
         super().receive_primitive(fragment)
         if self.message is not None:
             self._spool(self.message)
-
-    def _see_that_it_comes_in_time(self) -> None:
-        if time.monotonic() - self._began > self._seconds_at_most:
-            raise NotDicom(why="it comes too slowly")
 
     def _spool(self, message: DIMSEMessage) -> None:
         if isinstance(message, C_STORE_RQ):

@@ -18,7 +18,6 @@ from dosremc_node.studies import inflating, views
 from dosremc_node.studies.eligibility import why_not_assessed
 from dosremc_node.studies.tags import integer, items, text, texts
 
-_LARGEST_VALUE = 1 << 20  # bytes; a larger one is read only where it is asked for, which no header needs
 _FOR_PROCESSING = frozenset({uid.DigitalMammographyXRayImageStorageForProcessing, uid.DigitalXRayImageStorageForProcessing})
 
 
@@ -38,7 +37,7 @@ def read_dataset(path: Path) -> FileDataset:
     """A file without its pixels; raises `NotDicom`."""
     try:
         inflating.refuse_bomb(path)
-        return pydicom.dcmread(path, stop_before_pixels=True, defer_size=_LARGEST_VALUE)
+        return pydicom.dcmread(path, stop_before_pixels=True)
     except InvalidDicomError:
         raise NotDicom(why="it has no DICOM Part 10 header") from None
     except NotDicom:

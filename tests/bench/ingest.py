@@ -19,10 +19,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from bench.measuring import Result, Scope, faster
-from bench.receivers import PROCESSES, Listening, Receiver, orthanc, ours, program, storescp
+from bench.receivers import LARGEST_PDU, Listening, Receiver, orthanc, ours, program, storescp
 from dosremc_node.simulation.loopback import LOOPBACK
 
-LARGEST_PDU = "131072"
 LARGE = (3328, 2560)
 """Rows and columns of an image of 17 MB."""
 
@@ -58,7 +57,7 @@ def _compared(name: str, scope: Scope, paths: list[Path], associations: int) -> 
         # Which goes first alternates, so that a machine that gets slower favours nobody.
         for peer in reversed(runs) if number % 2 else runs:
             measured[peer].append(runs[peer]())
-    own, further = measured["ours"], {"files": len(paths), "associations": associations, "processes": PROCESSES, "load": os.getloadavg()[0]}
+    own, further = measured["ours"], {"files": len(paths), "associations": associations, "load": os.getloadavg()[0]}
     for peer in PEERS:
         pairs = list(zip(own, measured[peer], strict=True))
         yield Result(f"{name}.{peer}", median(own), "s", faster(pairs, peer), {**further, "seconds_of_the_other": median(measured[peer])})

@@ -1,10 +1,9 @@
-"""Receivers to be compared: ours, DCMTK's and Orthanc as they are installed, each started empty, on a port of its own."""
+"""Receivers to be compared: ours, DCMTK's and Orthanc, each started empty, on a port of its own."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from dosremc_node.simulation.loopback import LOOPBACK, free_port
 from dosremc_node.simulation.pacs import Orthanc, orthanc_program
 
 DEBIAN_PROGRAMS = "/usr/bin:/usr/local/bin"
-PROCESSES = 4
+LARGEST_PDU = "131072"
 START_SECONDS = 60.0
 
 
@@ -47,17 +46,16 @@ def program(name: str) -> str:
 
 @contextmanager
 def ours(folder: Path) -> Iterator[Listening]:
-    """Receiving processes with their ledger, and without a worker: nobody assesses elsewhere either."""
-    node = RunningNode(folder, [], f"reception.processes={PROCESSES}")
+    """As many receiving processes as the settings' default, with ledger, and without a worker: nobody assesses elsewhere either."""
+    node = RunningNode(folder, [])
     door = Door.open(LOOPBACK, node.settings.reception.port)
-    line, theirs = socket.socketpair()
-    with theirs:
-        processes = [node.start_at(door, theirs) for _ in range(PROCESSES)]
+    processes = [node.start_at(door) for _ in range(node.settings.reception.processes)]
     try:
         _wait_until(lambda: node.log.read_text().count("reception_started") == len(processes))
         yield Listening(door.listening.getsockname()[1], "DOSREMC", lambda: _rows(node), [process.pid for process in processes])
     finally:
-        line.close()
+        for process in processes:
+            process.terminate()
         for process in processes:
             process.wait()
         door.listening.close()
@@ -79,7 +77,7 @@ def storescp(*options: str) -> Receiver:
     def start(folder: Path) -> Iterator[Listening]:
         port, out = free_port(), folder / "objects"
         out.mkdir(parents=True)
-        command = [program("storescp"), "--fork", *options, "-aet", "STORESCP", "-od", str(out), str(port)]
+        command = [program("storescp"), "--fork", *options, "--max-pdu", LARGEST_PDU, "-aet", "STORESCP", "-od", str(out), str(port)]
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         try:
             _wait_until(lambda: _echoes(port, "STORESCP"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -92,13 +91,17 @@ class RunningNode:
             process.terminate()
             process.wait(timeout=60)
 
-    def start_at(self, door: Door, line: socket.socket) -> subprocess.Popen[bytes]:
-        """A receiver beside others at a door, as the supervisor would start it: it ends when the other end of ``line`` is closed."""
+    def start_at(self, door: Door) -> subprocess.Popen[bytes]:
+        """A receiver beside others at a door, which whoever starts it ends."""
         descriptors = door.descriptors
-        arguments = ["--child", "--role", "receiver", "--door", ",".join(map(str, descriptors))]
-        command = ["setpriv", "--pdeathsig", "KILL", *self._command("serve", *arguments)]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            *self._command("serve", "--role", "receiver", "--door", ",".join(map(str, descriptors))),
+        ]
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdin=line.fileno(), stdout=log, stderr=log, pass_fds=descriptors)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=descriptors)
 
     def start_role(self, role: str, *wrapper: str, **environment: str) -> subprocess.Popen[bytes]:
         """One role only, as a process of its own, which whoever starts it ends; ``wrapper`` is a program that runs it."""

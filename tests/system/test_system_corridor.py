@@ -17,9 +17,11 @@ from harness.rejections import rejection_note
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 from dosremc_node.records import DocumentKind, Laterality, NotAssessedReason
@@ -114,10 +116,11 @@ def test_a_destination_that_asks_for_every_kind_of_document_gets_them(orthanc: O
         MammographyCADSRStorage: 1,
         SecondaryCaptureImageStorage: len(positive),
         GrayscaleSoftcopyPresentationStateStorage: len(positive),
+        EncapsulatedPDFStorage: 1,
+        SegmentationStorage: len(positive),
     }
-    marks = {
-        kind: outlines([each for each in documents if each.SOPClassUID == kind]) for kind in found if kind != SecondaryCaptureImageStorage
-    }
+    unmarked = {SecondaryCaptureImageStorage, EncapsulatedPDFStorage, SegmentationStorage}
+    marks = {kind: outlines([each for each in documents if each.SOPClassUID == kind]) for kind in found if kind not in unmarked}
     (expected,) = {tuple(sorted(each)) for each in marks.values()}
     assert len(expected) == sum(len(image.findings) for image in positive)
     for picture in (each for each in documents if each.SOPClassUID == SecondaryCaptureImageStorage):
