@@ -16,14 +16,14 @@ from pydantic import JsonValue
 from dosremc_node.errors import FilmExamMissing
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.banks import Bank, bank_of, put_bank
-from dosremc_node.network.evaluation import per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
+from dosremc_node.network.cache import code_digest, read_arrays, recipe_digest, write_arrays
+from dosremc_node.network.evaluation import calibrated, per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.examples import Breast, Examples, prepared_examples, simulate_examples
 from dosremc_node.network.export import export_backbone
 from dosremc_node.network.localisation import on_the_lesion
 from dosremc_node.network.methods.fine_tuning import train_bank
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.resnet22 import SaliencyResNet
-from dosremc_node.network.science.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.scoring import logits
 from dosremc_node.network.source_training import train_filters
 from dosremc_node.network.statistics import adapt_statistics
@@ -170,7 +170,7 @@ def _film(network: Network, film: Film, point: OperatingPoint) -> JsonValue:
     except FilmExamMissing:
         return "not installed"
     images = prepared_examples(exam.images, SPEC)
-    probabilities = per_breast(sigmoid(point.slope * logits(network, images) + point.intercept), images.breasts)
+    probabilities = per_breast(calibrated(logits(network, images), point), images.breasts)
     left, right = (round(float(probability), 4) for probability in probabilities)
     return {"left": left, "right": right, "threshold": round(point.threshold, 4), "malignant": film.malignant and film.malignant.word}
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from dosremc_node.errors import TooFewEvents
-from dosremc_node.recalibration.scores import Scores, Values, linear
+from dosremc_node.network.evaluation import Values, calibrated_logits
+from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 
 SMALLEST_EVENTS = 10
@@ -36,7 +37,7 @@ def calibrate(point: OperatingPoint, scores: Scores) -> Calibration:
     if labelled.events < SMALLEST_EVENTS:
         raise TooFewEvents(events=labelled.events, needed=SMALLEST_EVENTS)
     with_slope = labelled.events >= SLOPE_EVENTS
-    now = linear(labelled.logits, point)
+    now = calibrated_logits(labelled.logits, point)
     design = np.stack([np.ones_like(now), now], axis=1)[:, : 2 if with_slope else 1]
     change = _posterior_mode(design, now, labelled)
     slope, intercept = (1 + change[1] if with_slope else 1.0), float(change[0])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from dosremc_node.recalibration.scores import Scores, Values, linear, probabilities
+from dosremc_node.network.evaluation import Values, calibrated, calibrated_logits
+from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 
 
@@ -39,11 +40,11 @@ def compare(champion: OperatingPoint, challenger: OperatingPoint, held_out: Scor
 
 def log_losses(scores: Scores, point: OperatingPoint) -> Values:
     """Of each image."""
-    now = linear(scores.logits, point)
+    now = calibrated_logits(scores.logits, point)
     return np.asarray(np.logaddexp(0, now) - scores.malignant * now)
 
 
 def flagged_share(scores: Scores, point: OperatingPoint) -> float:
     """The share of exams with an image at or above the threshold."""
-    positive = probabilities(scores.logits, point) >= point.threshold
+    positive = calibrated(scores.logits, point) >= point.threshold
     return float((np.bincount(scores.exams, positive, minlength=len(scores)) > 0).mean())

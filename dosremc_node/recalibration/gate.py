@@ -36,10 +36,12 @@ def judge_calibration(plan: ChangePlan, champion: OperatingPoint, proposal: Cali
         return Decision(kind, passed=False, rule="nothing has changed, as far as the outcomes can tell", numbers=numbers)
     if abs(intercept) > bounds.largest_intercept or not bounds.smallest_slope <= slope <= bounds.largest_slope:
         return Decision(kind, passed=False, rule="the change is larger than the change plan allows", numbers=numbers)
-    found = compare(champion, proposal.point, held_out)
-    numbers |= {"judged_events": found.events, "log_loss_difference": found.difference, "upper": found.upper(alpha)}
-    if found.events < bounds.judged_events:
+    events = held_out.labelled().events
+    numbers["judged_events"] = events
+    if events < bounds.judged_events:
         return Decision(kind, passed=False, rule="insufficient evidence: too few later outcomes to judge it by", numbers=numbers)
+    found = compare(champion, proposal.point, held_out)
+    numbers |= {"log_loss_difference": found.difference, "upper": found.upper(alpha)}
     if found.upper(alpha) >= 0:
         return Decision(kind, passed=False, rule="it is not surely better on later exams: a tie keeps what is in force", numbers=numbers)
     return Decision(kind, passed=True, rule="better on later exams", numbers=numbers)

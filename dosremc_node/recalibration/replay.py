@@ -1,7 +1,7 @@
 """Replay: what the rules would have done on a site's own history, month by month, from scores alone.
 
 The first scanner key of a table is the one that the model is known to do well on: its first exams are the reference, and give the operating
-point that all begin with. Every later exam is seen in the order of its date; a look at the end of each month sees nothing of the next.
+point that all begin with. Another key inherits no threshold: it stays in the shadow until a change of its own has passed. Every later exam is seen in the order of its date; a look at the end of each month sees nothing of the next.
 What passes the gate takes effect at once, as if somebody had approved it.
 """
 
@@ -14,13 +14,13 @@ import numpy as np
 
 from dosremc_node.drift import Reference, Watch
 from dosremc_node.errors import TooFewEvents, TooFewExams
-from dosremc_node.network.evaluation import platt, threshold_at_specificity
+from dosremc_node.network.evaluation import calibrated, platt, threshold_at_specificity
 from dosremc_node.recalibration.alignment import align
 from dosremc_node.recalibration.calibration import calibrate
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
 from dosremc_node.recalibration.comparison import flagged_share
 from dosremc_node.recalibration.gate import Decision, judge_alignment, judge_calibration
-from dosremc_node.recalibration.scores import Scores, probabilities
+from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 
 SKIPPED = (
@@ -47,7 +47,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What happened, what each key had in force at the end, and which rules were skipped."""
+    """What happened, what each key had in force at the end (nothing where it stayed in the shadow), and which rules were skipped."""
 
     events: tuple[Event, ...]
     operating_points: Mapping[str, OperatingPoint]
@@ -63,9 +63,12 @@ def replay(table: Mapping[str, Scores], plan: ChangePlan, specificity: float, se
     reference = _reference(table[first], plan)
     point = _first_point(reference, specificity)
     watch = Watch.over(Reference(reference.exam_scores(point)), seed=seed)
-    keys = [_Key(key, scores, reference, watch, plan, point, len(reference) if key == first else 0) for key, scores in table.items()]
+    keys = [
+        _Key(key, scores, reference, watch, plan, point, *((0, True) if key != first else (len(reference), False)))
+        for key, scores in table.items()
+    ]
     events = [event for key in keys for event in key.follow()]
-    return Replay(tuple(sorted(events, key=lambda event: event.month)), {key.name: key.point for key in keys})
+    return Replay(tuple(sorted(events, key=lambda event: event.month)), {key.name: key.point for key in keys if not key.in_the_shadow})
 
 
 def _reference(scores: Scores, plan: ChangePlan) -> Scores:
@@ -80,7 +83,7 @@ def _first_point(reference: Scores, specificity: float) -> OperatingPoint:
         raise TooFewEvents(events=0, needed=1)
     slope, intercept = platt(labelled.logits, labelled.malignant)
     point = OperatingPoint(0.5, slope, intercept)
-    threshold = threshold_at_specificity(probabilities(labelled.logits, point), labelled.malignant, specificity)
+    threshold = threshold_at_specificity(calibrated(labelled.logits, point), labelled.malignant, specificity)
     return OperatingPoint(threshold, slope, intercept, target=f"{specificity:.0%} specificity per image on the reference")
 
 
@@ -97,12 +100,15 @@ class _Key:
     plan: ChangePlan
     point: OperatingPoint
     settled: int
+    in_the_shadow: bool
     judged: int = 0
     alarmed: int | None = None
 
     def follow(self) -> Iterator[Event]:
         self.judged = self.settled
         months = self.scores.dates.astype("datetime64[M]")
+        if self.in_the_shadow:
+            yield Event(self.name, str(months[0]), 0, "in the shadow", "a new scanner key inherits no threshold")
         for month in np.unique(months):
             seen = int(self.scores.exams[months <= month][-1]) + 1
             if seen > self.settled:
@@ -150,7 +156,7 @@ class _Key:
 
     def _taken(self, proposal: OperatingPoint, decision: Decision, seen: int) -> tuple[str, str, Mapping[str, float]]:
         if decision.passed:
-            self.point, self.settled, self.judged = proposal, seen, seen
+            self.point, self.settled, self.judged, self.in_the_shadow = proposal, seen, seen, False
         if decision.passed or decision.kind is ChangeKind.ALIGNMENT:
             self.alarmed = None
             self.settled = seen

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from dosremc_node.drift import ExamScores
 from dosremc_node.errors import ScoreTableUnreadable
+from dosremc_node.network.evaluation import Values, calibrated
 from dosremc_node.records import LabelState, OperatingPoint
-
-Values = NDArray[np.float64]
 
 COLUMNS = ("case_id", "view_id", "scanner_key", "logit", "label", "label_state", "date")
 
@@ -60,29 +59,14 @@ class Scores:
 
     def with_aligned(self, point: OperatingPoint) -> Scores:
         """The same with the logits that ``point``'s calibration expects."""
-        return replace(self, logits=aligned(self.logits, point))
+        return replace(self, logits=np.array([point.aligned(float(logit)) for logit in self.logits]))
 
     def exam_scores(self, point: OperatingPoint) -> ExamScores:
         """What drift is told from. ``point`` is the one that was in force where flagging is compared."""
         count = np.bincount(self.exams, minlength=len(self))
         means = np.bincount(self.exams, self.logits, minlength=len(self)) / count
-        positive = probabilities(self.logits, point) >= point.threshold
+        positive = calibrated(self.logits, point) >= point.threshold
         return ExamScores(means, (np.bincount(self.exams, positive, minlength=len(self)) > 0).astype(np.float64))
-
-
-def aligned(logits: Values, point: OperatingPoint) -> Values:
-    """`OperatingPoint.aligned` for many."""
-    return np.array([point.aligned(logit) for logit in logits]) if point.alignment else logits
-
-
-def linear(logits: Values, point: OperatingPoint) -> Values:
-    """The calibrated logits: what the sigmoid is taken of."""
-    return np.asarray(point.slope * aligned(logits, point) + point.intercept)
-
-
-def probabilities(logits: Values, point: OperatingPoint) -> Values:
-    """`OperatingPoint.probability` for many."""
-    return np.asarray(0.5 * (1 + np.tanh(linear(logits, point) / 2)))
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import Estimate
-from dosremc_node.recalibration.scores import Scores, probabilities
+from dosremc_node.network.evaluation import Estimate, calibrated
+from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 
 Z95 = 1.959963984540054
@@ -33,7 +33,7 @@ def expected_over_observed(scores: Scores, point: OperatingPoint) -> Estimate:
 
     Infinite where none was observed.
     """
-    expected = float(probabilities(scores.logits, point).sum())
+    expected = float(calibrated(scores.logits, point).sum())
     found = np.bincount(scores.exams, scores.weights * scores.malignant * scores.known, minlength=len(scores))
     observed = float(found.sum())
     if observed == 0:

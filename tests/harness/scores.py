@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import platt, threshold_at_specificity
+from dosremc_node.network.evaluation import calibrated, platt, threshold_at_specificity
 from dosremc_node.recalibration import Scores
-from dosremc_node.recalibration.scores import probabilities
 from dosremc_node.records import OperatingPoint
 
 
@@ -58,9 +57,7 @@ def operating_point(reference: Scores, specificity: float = 0.82) -> OperatingPo
     """Calibrated on the reference."""
     slope, intercept = platt(reference.logits, reference.malignant)
     point = OperatingPoint(0.5, slope, intercept)
-    return OperatingPoint(
-        threshold_at_specificity(probabilities(reference.logits, point), reference.malignant, specificity), slope, intercept
-    )
+    return OperatingPoint(threshold_at_specificity(calibrated(reference.logits, point), reference.malignant, specificity), slope, intercept)
 
 
 def write_table(path: Path, parts: list[tuple[str, Scores, date]], exams_a_day: int = 30) -> Path:

@@ -16,6 +16,7 @@ from dosremc_node.network.evaluation import (
     Values,
     at_threshold,
     brier,
+    calibrated,
     calibration_intercept,
     calibration_slope,
     expected_over_observed,
@@ -27,6 +28,7 @@ from dosremc_node.network.evaluation import (
     threshold_at_specificity,
 )
 from dosremc_node.network.evaluation.operating import share
+from dosremc_node.records import OperatingPoint
 
 
 def drawn(count: int, slope: float, intercept: float, seed: int = 1) -> tuple[Values, Labels]:
@@ -150,3 +152,11 @@ def test_a_performance_says_everything() -> None:
 def test_an_estimate_reads_as_a_sentence_would_have_it() -> None:
     """Value and limits, three digits."""
     assert str(Estimate(0.91234, 0.9, 1.2).clipped()) == "0.912 (0.900 to 1.000)"
+
+
+def test_many_images_get_the_probabilities_that_service_gives() -> None:
+    """An evaluation and the node calibrate alike, where scores are aligned too."""
+    logits = np.linspace(-6, 6, 41)
+    for alignment in ((), ((-2.0, -3.0), (0.0, -0.5), (1.0, 2.0))):
+        point = OperatingPoint(0.5, 1.3, -0.2, alignment=alignment)
+        assert calibrated(logits, point).tolist() == pytest.approx([point.probability(logit) for logit in logits], abs=1e-12)

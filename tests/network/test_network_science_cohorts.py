@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dosremc_node.network.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.examples import Examples
 from dosremc_node.network.methods import METHODS
-from dosremc_node.network.science.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.science.cells import screening_batches
 from dosremc_node.network.science.cohorts import Cohort, Split, chosen_vendors, chunks, images_of, malignant_in_screening
 from dosremc_node.network.science.hypotheses import Claim, hypotheses
@@ -158,7 +158,7 @@ def test_a_killed_writer_leaves_no_half_a_file(tmp_path: Path) -> None:
     """Killed again and again while it replaces a file, a writer leaves one that can be read, whole."""
     path = tmp_path / "x.npz"
     write_arrays(path, {"a": np.zeros(10)})
-    code = f"import numpy as np\nfrom pathlib import Path\nfrom dosremc_node.network.science.cache import write_arrays\nprint('.', flush=True)\nn = 0\nwhile True:\n    n += 1\n    write_arrays(Path({str(path)!r}), {{'a': np.full(200_000, n)}})\n"
+    code = f"import numpy as np\nfrom pathlib import Path\nfrom dosremc_node.network.cache import write_arrays\nprint('.', flush=True)\nn = 0\nwhile True:\n    n += 1\n    write_arrays(Path({str(path)!r}), {{'a': np.full(200_000, n)}})\n"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from dosremc_node.cli import app
 from dosremc_node.errors import ScoreTableUnreadable
-from dosremc_node.network.evaluation import Estimate
+from dosremc_node.network.evaluation import Estimate, calibrated
 from dosremc_node.recalibration import (
     ChangePlan,
     Scores,
@@ -27,7 +28,6 @@ from dosremc_node.recalibration import (
     weighted,
 )
 from dosremc_node.recalibration.comparison import log_losses
-from dosremc_node.recalibration.scores import probabilities
 from dosremc_node.records import OperatingPoint
 
 REFERENCE = 1000
@@ -39,7 +39,7 @@ def tables(shared_data: Path) -> dict[str, Scores]:
 
 
 def specificity(scores: Scores, point: OperatingPoint) -> float:
-    return float((probabilities(scores.logits, point)[~scores.malignant] < point.threshold).mean())
+    return float((calibrated(scores.logits, point)[~scores.malignant] < point.threshold).mean())
 
 
 @pytest.mark.parametrize("shifted", ["A_after_update", "B"])
@@ -100,7 +100,7 @@ def test_an_audit_arm_undoes_verification_bias(tables: dict[str, Scores]) -> Non
         fitted, seen = women(tables["A"], order[:1600]), women(tables["A"], random.choice(order[1600:], len(order) - 1600))
         point = operating_point(fitted, 0.95)
         of_exam = np.zeros(len(seen), bool)
-        of_exam[np.unique(seen.exams[probabilities(seen.logits, point) >= point.threshold])] = True
+        of_exam[np.unique(seen.exams[calibrated(seen.logits, point) >= point.threshold])] = True
         known = of_exam | (random.random(len(seen)) < 0.1)
         scores = Scores(seen.exams, seen.logits, seen.malignant, known[seen.exams], seen.dates, seen.weights)
         found.append(expected_over_observed(weighted(scores, of_exam[seen.exams], 0.1)[0], point))
@@ -117,10 +117,28 @@ def test_replay_tells_the_update_from_quiet_months(tables: dict[str, Scores], tm
     of = {key: [event for event in result.events if event.scanner_key == key and "refused" not in event.what] for key in ("A", "B")}
     assert of["A"][0].month == "2024-04"
     assert of["A"][0].numbers["after_exams"] < 1000 + 60  # a thousand quiet ones after the reference
+    assert of["B"].pop(0).what == "in the shadow"
     assert of["B"][0].numbers["after_exams"] < 60
     for key in of:
         assert [event.what for event in of[key][:2]] == ["alarm", "alignment promoted"]
         assert result.operating_points[key].alignment
+
+
+def test_a_new_key_stays_in_the_shadow_until_a_change_of_its_own_passes(tables: dict[str, Scores], tmp_path: Path) -> None:
+    """With too few exams to align, a second scanner ends without any operating point."""
+    few = women(tables["B"], np.arange(200))
+    table = write_table(tmp_path / "scores.csv", [("A", tables["A"], date(2024, 1, 1)), ("B", few, date(2024, 2, 1))])
+    assert set(replay(read_score_table(table), ChangePlan(), 0.82).operating_points) == {"A"}
+
+
+def test_too_few_later_outcomes_are_named_and_refused(tables: dict[str, Scores]) -> None:
+    """A hold-out in which nothing is known gives a refusal with its rule, not a figure."""
+    point = operating_point(women(tables["A"], np.arange(REFERENCE)))
+    proposal = calibrate(point, tables["B"])
+    unknown = replace(women(tables["B"], np.arange(50)), known=np.zeros(200, bool))
+    decision = judge_calibration(ChangePlan(), point, proposal, unknown)
+    assert not decision.passed
+    assert "insufficient evidence" in decision.rule
 
 
 def test_the_command_prints_what_a_program_reads(tables: dict[str, Scores], tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ Ranking (ROC and PR area, DeLong), operating points, calibration, the bootstrap 
 from dosremc_node.network.evaluation.calibration import (
     Bin,
     brier,
+    calibrated,
+    calibrated_logits,
     calibration_intercept,
     calibration_slope,
     expected_over_observed,
@@ -42,6 +44,8 @@ __all__ = [
     "WeightedFigure",
     "at_threshold",
     "brier",
+    "calibrated",
+    "calibrated_logits",
     "calibration_intercept",
     "calibration_slope",
     "compare_roc_auc",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dosremc_node.network.evaluation.cases import Estimate, Labels, Values, check
 from dosremc_node.network.evaluation.operating import share
 from dosremc_node.network.evaluation.ranking import Z95, roc_auc
+from dosremc_node.records import OperatingPoint
 
 NEWTON_STEPS = 100
 CONVERGED = 1e-10
@@ -31,6 +32,17 @@ class Bin:
 def sigmoid(value: Values) -> Values:
     """From logits to probabilities."""
     return np.asarray(0.5 * (1 + np.tanh(value / 2)))  # no overflow at either end
+
+
+def calibrated_logits(logits: Values, point: OperatingPoint) -> Values:
+    """What `OperatingPoint.probability` takes the sigmoid of, for many images (n,)."""
+    aligned = np.array([point.aligned(float(logit)) for logit in logits]) if point.alignment else logits
+    return np.asarray(point.slope * aligned + point.intercept)
+
+
+def calibrated(logits: Values, point: OperatingPoint) -> Values:
+    """`OperatingPoint.probability` for many images (n,)."""
+    return sigmoid(calibrated_logits(logits, point))
 
 
 def platt(logits: Values, malignant: Labels) -> tuple[float, float]:

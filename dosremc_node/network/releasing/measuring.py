@@ -11,11 +11,18 @@ import numpy as np
 from dosremc_node.errors import NotMeasurable
 from dosremc_node.network.banks import put_bank
 from dosremc_node.network.data import Excluded, Index, IndexRow, LoadedImages, Split, load_images
-from dosremc_node.network.evaluation import Estimate, Performance, Values, performance, stratified_interval, weighted_sensitivity
+from dosremc_node.network.evaluation import (
+    Estimate,
+    Performance,
+    Values,
+    calibrated,
+    performance,
+    stratified_interval,
+    weighted_sensitivity,
+)
 from dosremc_node.network.export import import_backbone
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.releasing.images import Workplace, breasts
-from dosremc_node.network.releasing.operating import calibrated
 from dosremc_node.network.scoring import logits
 from dosremc_node.records import Domain, OperatingPoint
 from dosremc_node.releases import LoadedRelease

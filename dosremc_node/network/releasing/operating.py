@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dosremc_node.network.data import LoadedImages
-from dosremc_node.network.evaluation import Values, platt, roc_auc, sigmoid, threshold_at_specificity
+from dosremc_node.network.evaluation import platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.releasing.images import breasts
 from dosremc_node.network.scoring import logits
@@ -24,8 +24,3 @@ def operating_point(network: Network, validation: LoadedImages, specificity: flo
     target = f"{specificity:.0%} specificity on {len(malignant)} validation breasts, {np.mean(malignant):.1%} of them malignant"
     threshold = threshold_at_specificity(probabilities, malignant, specificity)
     return OperatingPoint(threshold, slope, intercept, target), roc_auc(probabilities, malignant)
-
-
-def calibrated(scores: Values, point: OperatingPoint) -> Values:
-    """Probabilities of images from their logits (n,)."""
-    return sigmoid(point.slope * scores + point.intercept)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dosremc_node.network.batches import Images, channels_last, to_network
+from dosremc_node.network.cache import Arrays, code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.evaluation import Labels, Values
 from dosremc_node.network.examples import Examples
 from dosremc_node.network.methods import METHODS, Adapted, Scorer, Task
@@ -18,7 +19,6 @@ from dosremc_node.network.methods.batch_blend import PAPER_BATCH
 from dosremc_node.network.methods.scorers import FixedScorer
 from dosremc_node.network.methods.tent import TentScorer
 from dosremc_node.network.prediction import Network
-from dosremc_node.network.science.cache import Arrays, code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.science.cohorts import SCREENING_PREVALENCE, Cohort, Split, chosen_vendors, images_of
 from dosremc_node.network.science.presets import Preset
 from dosremc_node.network.science.rows import Row, Scoring

@@ -54,7 +54,7 @@ class Preset:
 
 
 STANDARD = Preset(
-    name="standard", purpose="about an hour on two cores", vendors=3, seeds=5, height=192, width=96, network=SMALL_RESNET,
+    name="standard", purpose="one to two hours on two cores", vendors=3, seeds=5, height=192, width=96, network=SMALL_RESNET,
     conspicuity=(1.0, 2.0), training_breasts=400, screening_breasts=500, validation_breasts=80, test_breasts=130,
     source_epochs=24, adaptation_steps=40, few=100, many=500, statistics=(50, 200, 1000), resamples=1000,
 )  # fmt: skip

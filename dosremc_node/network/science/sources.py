@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dosremc_node.network.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.resnet22 import SaliencyResNet
-from dosremc_node.network.science.cache import code_digest, read_arrays, recipe_digest, write_arrays
 from dosremc_node.network.science.cohorts import Cohort, Split, chunks, images_of
 from dosremc_node.network.source_training import train_filters
 
