@@ -28,7 +28,7 @@ soak: .venv/ready-for-test  ## two hundred kills, thousands of attacks and probe
 bench: .venv/ready-for-test  ## how long everything takes on this machine, which should be quiet: some 15 minutes; leaves build/bench/*.json
 	@PYTHONPATH=tests $(PYTHON) -m bench
 
-science: .venv/ready-for-test  ## every method on simulated vendors, an hour on two cores (SCIENCE="--preset quick": minutes); leaves build/science
+science: .venv/ready-for-test  ## every method on simulated vendors, one to two hours on two cores (SCIENCE="--preset quick": minutes); leaves build/science
 	@$(PYTHON) -m dosremc_node science $(SCIENCE)
 
 lint: .venv/ready-for-test  ## rules, format, types, and who may import whom
