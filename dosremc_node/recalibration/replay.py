@@ -64,7 +64,7 @@ def replay(table: Mapping[str, Scores], plan: ChangePlan, specificity: float, se
     point = _first_point(reference, specificity)
     watch = Watch.over(Reference(reference.exam_scores(point)), seed=seed)
     keys = [
-        _Key(key, scores, reference, watch, plan, point, *((0, True) if key != first else (len(reference), False)))
+        _Key(key, scores, reference, watch, plan, point, settled=0 if key != first else len(reference), in_the_shadow=key != first)
         for key, scores in table.items()
     ]
     events = [event for key in keys for event in key.follow()]
