@@ -113,7 +113,8 @@ def _meaning(codes: Sequence[Dataset]) -> str:
 
 def _table(lines: Sequence[Line]) -> Table:
     rows = [[Paragraph(markup(name), _NAME), Paragraph(markup(value), _TEXT)] for name, value in lines]
-    return Table(rows, colWidths=[_NAMES, A4[0] - 2 * _MARGIN - _NAMES], style=_LINES, hAlign="LEFT")
+    # What a hostile header says of its scanner may be longer than a page.
+    return Table(rows, colWidths=[_NAMES, A4[0] - 2 * _MARGIN - _NAMES], style=_LINES, hAlign="LEFT", splitInRow=1)
 
 
 def _footed(footer: Sequence[str]) -> type[Canvas]:

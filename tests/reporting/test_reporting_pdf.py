@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from harness.documents import items, read
 
-from dosremc_node.records import Document, DocumentKind
+from dosremc_node.records import Document, DocumentKind, ScannerKey
 
 PDF = (DocumentKind.PDF,)
 Poppler = Callable[..., str]
@@ -109,6 +109,17 @@ def test_a_hostile_name_costs_no_report(make_exam: Callable[..., Any], poppler: 
     said = poppler("pdftotext", pdf_of(exam))
     assert "AI RESULT: POSITIVE" in said
     assert "P-1" in said
+
+
+@pytest.mark.parametrize("maker", ["M" * 60000, "maker " * 10000])
+def test_a_hostile_scanner_costs_no_report(make_exam: Callable[..., Any], poppler: Poppler, maker: str) -> None:
+    """A line that is longer than a page goes on over the next ones, and what follows it is still there."""
+    exam = make_exam()
+    exam.plan(scanner=ScannerKey(maker, "a model", "1.0"))
+    said = squeezed(poppler("pdftotext", pdf_of(exam)))
+    assert said.count("M" if maker.isupper() else "maker") >= (60000 if maker.isupper() else 10000)
+    assert "amodel/1.0" in said
+    assert exam.release.filters_sha256 in said
 
 
 def test_each_of_many_pages_says_whose_it_is(make_exam: Callable[..., Any], poppler: Poppler) -> None:
