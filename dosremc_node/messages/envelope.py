@@ -6,6 +6,7 @@ It is read before the rest, and of messages that are wrong in every other respec
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,8 @@ from dosremc_node.errors import MessageRefused
 
 _HEADERS = ("MSH", "FHS", "BHS")
 _LONGEST_HEADER = 8192
+_BLANKS = " \t"
+"""No others: read byte by byte, part of a letter may look like one."""
 
 CHARACTER_SETS: Final = {
     "ASCII": "ascii",
@@ -45,11 +48,11 @@ class Envelope:
     fields: tuple[str, ...]
 
     def field(self, number: int) -> str:
-        return self.fields[number].strip() if number < len(self.fields) else ""
+        return self.fields[number].strip(_BLANKS) if number < len(self.fields) else ""
 
     def component(self, number: int, component: int) -> str:
         parts = self.field(number).split(self.component_separator)
-        return parts[component - 1].strip() if component <= len(parts) else ""
+        return parts[component - 1].strip(_BLANKS) if component <= len(parts) else ""
 
     @property
     def separator(self) -> str:
@@ -92,10 +95,11 @@ NO_ENVELOPE: Final = Envelope("MSH", ("MSH", "|", "^~\\&"))
 
 def read_envelope(content: bytes) -> Envelope | None:
     """The header segment of a message; None where it begins with none."""
-    text = content.removeprefix(codecs.BOM_UTF8).lstrip()[:_LONGEST_HEADER].decode("iso8859_1")
-    if text[:3] not in _HEADERS or len(text) < len("MSH|^~\\&"):
+    beginning = content.removeprefix(codecs.BOM_UTF8).lstrip()[:_LONGEST_HEADER]
+    # As bytes: of text, a byte of a letter such as the second of "Å" in UTF-8 would end a line too.
+    line = re.split(rb"[\r\n]", beginning, maxsplit=1)[0].decode("iso8859_1")
+    if line[:3] not in _HEADERS or len(line) < len("MSH|^~\\&"):
         return None
-    line = text.splitlines()[0]
     # The separator between the fields is itself the first of them.
     return Envelope(line[:3], (line[:3], line[3], *line[4:].split(line[3])))
 

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import structlog
 
 from dosremc_node.addresses import is_among
 from dosremc_node.errors import MessageTooLong
+from dosremc_node.failures import describe
 from dosremc_node.messages.answering import Answering
 from dosremc_node.messages.framing import Blocks, framed
 from dosremc_node.settings import MessageSettings
@@ -101,8 +103,11 @@ class _Server(socketserver.ThreadingTCPServer):
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a connection says itself what went wrong on it, and the library would print it."""
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the library's signature
+        """Log what went wrong as everything is logged here; the library would print the exception's text."""
+        error = sys.exception()
+        if error is not None:
+            log.error("connection_failed", reason=describe(error))
 
 
 class _Connection(socketserver.BaseRequestHandler):

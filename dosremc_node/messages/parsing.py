@@ -46,7 +46,8 @@ class Repetition:
         """A component, or a part of it, unescaped; empty where it is not there, or where HL7's null stands."""
         component = _part(self.content, number, hl7.Repetition)
         text = str(_part(component, subcomponent, hl7.Component))
-        return "" if text == _NULL else self._escapes.resolved(text).strip()
+        # NUL is no text, also where an escape sequence makes one: PostgreSQL would refuse it.
+        return "" if text == _NULL else self._escapes.resolved(text).replace("\0", "").strip()
 
 
 def _part(whole: object, number: int, kind: type[Sequence[object]]) -> object:

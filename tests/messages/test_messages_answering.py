@@ -110,6 +110,7 @@ def test_a_message_that_was_refused_is_judged_anew(ledger: Ledger) -> None:
         (b"FHS|^~\\&|RIS|HOSPITAL|||20260301||||B1\r" + update(), ("AR", "200", "FHS")),
         (b"GET / HTTP/1.1\r\n\r\n", ("AR", "100", "MSH")),
         (b"", ("AR", "100", "MSH")),
+        (b"MSH\r|^~\\&|RIS|", ("AR", "100", "MSH")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_is_refused_by_the_book_and_kept(
@@ -176,6 +177,22 @@ def test_names_are_read_in_the_characters_that_msh_18_names(ledger: Ledger, answ
     got = answer(answering, update(name="Müßig^Zoë", more=f"||||||{named}", encoding=encoding))
     assert (fields(got)[1], names(ledger)) == ("AA", ["Müßig^Zoë"])
     assert "|".join(fields(got, "MSH")).endswith(named)
+
+
+@pytest.mark.parametrize("place", ["Ålesund", "Dąbrowa", "Сахалин", "Città"])
+def test_a_sender_may_name_itself_in_any_letters(ledger: Ledger, answering: Answering, place: str) -> None:
+    """In UTF-8 these letters have a byte that is a line's end, or a blank, in other texts: it is neither here."""
+    content = update().replace(b"HOSPITAL|DOSREMC", f"{place}|DOSREMC".encode())
+    got = answer(answering, content)
+    assert (fields(got)[1], fields(got, "MSH")[5].encode("iso8859_1").decode()) == ("AA", place)
+    assert names(ledger) == ["DOE^JANE"]
+
+
+def test_no_nul_gets_into_a_patient(ledger: Ledger, answering: Answering) -> None:
+    """Neither as it stands nor by an escape sequence: a database that refuses it would have the sender try again for ever."""
+    assert fields(answer(answering, update("P\0001^^^HOSPITAL", "DOE^\\X00\\JANE")))[1] == "AA"
+    (change,) = list_changes(ledger)
+    assert (change.patient.patient_id, change.name) == ("P1", "DOE^JANE")
 
 
 @pytest.mark.parametrize("ending", ["\r", "\n", "\r\n"])
