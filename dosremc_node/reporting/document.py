@@ -184,8 +184,7 @@ def _add_state(report: Dataset, case: Case) -> None:
     images = [(each.header.who.study_instance_uid, each.header.series_instance_uid, each.header) for each in case.revision.plan.images]
     report.CurrentRequestedProcedureEvidenceSequence = hierarchical_references(images)
     if case.predecessors:
-        documents = [(each.study_instance_uid, each.series_instance_uid, each) for each in case.predecessors]
-        report.PredecessorDocumentsSequence = hierarchical_references(documents)
+        report.PredecessorDocumentsSequence = document_references(case.predecessors)
 
 
 class _Instance(Protocol):
@@ -201,6 +200,11 @@ def hierarchical_references(instances: Iterable[tuple[str, str, _Instance]]) -> 
     for study, series, instance in instances:
         studies.setdefault(study, {}).setdefault(series, []).append(_reference(instance))
     return [_study_reference(study_uid, series) for study_uid, series in studies.items()]
+
+
+def document_references(documents: Iterable[PredecessorDocument]) -> list[Dataset]:
+    """Documents of earlier revisions as the same."""
+    return hierarchical_references((each.study_instance_uid, each.series_instance_uid, each) for each in documents)
 
 
 def _reference(instance: _Instance) -> Dataset:

@@ -11,7 +11,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from dosremc_node.records import Document, DocumentKind
 from dosremc_node.reporting import codes, wording
-from dosremc_node.reporting.document import Case, Draft, coded, finish
+from dosremc_node.reporting.document import Case, Draft, coded, document_references, finish
 from dosremc_node.reporting.page import Line, Page, typeset
 from dosremc_node.reporting.patient import text_of
 from dosremc_node.reporting.summary import summary_content
@@ -32,16 +32,15 @@ _LONGEST, _LONGEST_IN_FOOTER = 300, 50
 
 
 def pdf_report(case: Case) -> Document:
-    """What the summary report says, set in type under the woman's name in her own script.
-
-    The IOD has no predecessor: what this report supersedes stands in its text, and the summary names the superseded ones.
-    """
+    """What the summary report says, set in type under the woman's name in her own script."""
     person = _person(case)
     pages = typeset(Page(_TITLE, _STATE, person, summary_content(case), _footer(case, person)))
     content = Dataset()
     content.ConversionType = "WSD"
     content.BurnedInAnnotation = "YES"
     content.SourceInstanceSequence = case.references()
+    if case.predecessors:
+        content.PredecessorDocumentsSequence = document_references(case.predecessors)
     content.DocumentTitle = _TITLE
     content.ConceptNameCodeSequence = [coded(codes.DIAGNOSTIC_IMAGING_REPORT)]
     content.VerificationFlag = _STATE

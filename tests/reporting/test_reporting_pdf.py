@@ -154,6 +154,15 @@ def test_the_object_says_what_it_is(make_exam: Callable[..., Any]) -> None:
     assert dataset.EncapsulatedDocument.startswith(b"%PDF-")
 
 
+def test_a_later_revision_names_what_it_supersedes(extreme_exams: dict[str, Any]) -> None:
+    """Predecessor Documents (PS3.3 C.24.2), as in the structured reports; the first revision has none."""
+    exam = extreme_exams["second-revision"]
+    assert "PredecessorDocumentsSequence" not in read(pdf_of(extreme_exams["positive"]))
+    (study,) = read(pdf_of(exam)).PredecessorDocumentsSequence
+    named = {instance.ReferencedSOPInstanceUID for series in study.ReferencedSeriesSequence for instance in series.ReferencedSOPSequence}
+    assert named == {each.sop_instance_uid for each in exam.predecessors}
+
+
 def test_what_people_type_into_a_release_stays_on_the_page(make_exam: Callable[..., Any], poppler: Poppler) -> None:
     """Signs that mean something to the typesetter are printed as they are."""
     exam = make_exam()
