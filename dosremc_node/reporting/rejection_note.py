@@ -19,34 +19,34 @@ import pydicom
 from highdicom.ko import KeyObjectSelection
 from highdicom.sr import CodeContentItem, ObserverContext, RelationshipTypeValues
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    KeyObjectSelectionDocumentStorage,
-    ParametricMapStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
-from dosremc_node.records import Document, DocumentKind, PredecessorDocument
+from dosremc_node.records import Document, DocumentKind, NotAssessedReason, Plan, PredecessorDocument
 from dosremc_node.reporting import codes, wording
 from dosremc_node.reporting.content_items import device_observer
-from dosremc_node.reporting.document import Case, Draft, finish, hierarchical_references
+from dosremc_node.reporting.document import Case, Draft, document_references, finish
 from dosremc_node.reporting.identity import derived_uid
 from dosremc_node.reporting.rendition import as_instance
 
 SOP_CLASS_UID: Final = str(KeyObjectSelectionDocumentStorage)
-_IMAGES: Final = frozenset({SecondaryCaptureImageStorage, ParametricMapStorage, SegmentationStorage})
+_IMAGES: Final = frozenset({SecondaryCaptureImageStorage, SegmentationStorage})
 _REFERENCES: Final = ("IMAGE", "COMPOSITE")
 
 
 def rejection_note(case: Case) -> Sequence[Document]:
-    """The note that rejects all documents of the revision before; none where there are none."""
-    if not case.predecessors:
+    """The note that rejects all documents of the revision before; none where there are none, or where the new report sends its reader to them."""
+    if not case.predecessors or _points_back(case.revision.plan):
         return []
     content = _content(case)
-    content.CurrentRequestedProcedureEvidenceSequence = _evidence(case.predecessors)
+    content.CurrentRequestedProcedureEvidenceSequence = document_references(case.predecessors)
     content.ReferencedPerformedProcedureStepSequence = []
     kind = DocumentKind.REJECTION_NOTE
     return [finish(case, Draft(kind, wording.REJECTION_DESCRIPTION, content, place=0, sop_class_uid=SOP_CLASS_UID, modality="KO"))]
+
+
+def _points_back(plan: Plan) -> bool:
+    """Whether the study could only be assessed as it was before. Where images were withdrawn, what was said of them must go all the same."""
+    return plan.not_assessed is NotAssessedReason.IMAGES_REMOVED and not plan.withdrawn
 
 
 def naming(note: Document, rejected: Sequence[PredecessorDocument]) -> Document:
@@ -62,7 +62,7 @@ def naming(note: Document, rejected: Sequence[PredecessorDocument]) -> Document:
         return note
     others = [each for each in dataset.ContentSequence if each.ValueType not in _REFERENCES]
     dataset.ContentSequence = [*others, *(each for each in _selection(rejected)[0].ContentSequence if each.ValueType in _REFERENCES)]
-    dataset.CurrentRequestedProcedureEvidenceSequence = _evidence(rejected)
+    dataset.CurrentRequestedProcedureEvidenceSequence = document_references(rejected)
     uid, series_uid = (derived_uid(f"rejection {what}", note.sop_instance_uid, *uids) for what in ("instance", "series"))
     return as_instance(note, dataset, note.sop_class_uid, uid, series_uid)
 
@@ -94,7 +94,3 @@ def _object(document: PredecessorDocument) -> Dataset:
     if document.sop_class_uid in _IMAGES:
         item.Rows = item.Columns = 1
     return item
-
-
-def _evidence(rejected: Sequence[PredecessorDocument]) -> list[Dataset]:
-    return hierarchical_references((each.study_instance_uid, each.series_instance_uid, each) for each in rejected)

@@ -16,7 +16,7 @@ from harness.documents import DCENTVFY, DCIODVFY, evidence, items, name_of, read
 from highdicom.ko import KeyObjectSelectionDocument
 from pydicom.uid import EnhancedSRStorage
 
-from dosremc_node.records import Document, DocumentKind, PredecessorDocument, RejectionReason
+from dosremc_node.records import Document, DocumentKind, NotAssessedReason, PredecessorDocument, RejectionReason
 from dosremc_node.reporting import naming, rendition
 from dosremc_node.simulation.pacs import Orthanc
 from dosremc_node.studies import read_rejection_note
@@ -53,6 +53,15 @@ def uids(documents: Sequence[Any]) -> set[str]:
 def test_a_first_revision_rejects_nothing(make_exam: Callable[..., Any]) -> None:
     """There is nothing that it could supersede."""
     assert make_exam().render(kinds=[DocumentKind.REJECTION_NOTE]) == ()
+
+
+def test_a_report_that_sends_its_reader_to_the_earlier_one_rejects_nothing(second_revision: Any) -> None:
+    """Where images had been removed, the earlier report is the only one with a score: a PACS must not hide it. A withdrawn image outweighs that."""
+    plan = replace(second_revision.revision.plan, not_assessed=NotAssessedReason.IMAGES_REMOVED)
+    for withdrawn, notes in (((), 0), (plan.images[:1], 1)):
+        revision = replace(second_revision.revision, plan=replace(plan, withdrawn=withdrawn))
+        documents = replace(second_revision, revision=revision).render(kinds=KINDS)
+        assert [each.kind for each in documents].count(DocumentKind.REJECTION_NOTE) == notes
 
 
 def test_it_rejects_every_document_of_the_revision_before(second_revision: Any, tmp_path: Path) -> None:
