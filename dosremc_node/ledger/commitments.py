@@ -16,8 +16,6 @@ from dosremc_node.ledger.states import DeliveryState
 from dosremc_node.ledger.tables import CommitmentRow, DeliveryRow, DocumentRow, RevisionRow
 from dosremc_node.records import DeliveryOutcome, DeliveryResult, StudyId
 
-_COMMITTED = "Committed to its storage"
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class DueCommitment:
@@ -110,7 +108,7 @@ def keep_report(
                 continue
             if result.outcome is DeliveryOutcome.DELIVERED:
                 advance(row, DeliveryState.DELIVERED)
-                row.delivered_at, row.comment = now, _COMMITTED
+                row.delivered_at, row.status, row.comment = now, result.status, result.comment
             elif row.transaction_uid == transaction_uid and row.state == DeliveryState.UNCOMMITTED:
                 row.status, row.comment = result.status, result.comment
                 try_again_or_park(row, result, lambda attempts: retry(request.destination, attempts))
@@ -124,14 +122,24 @@ def park_overdue(ledger: Ledger, now: datetime) -> int:
     with ledger.reading() as session:
         if session.scalar(overdue.limit(1)) is None:
             return 0
+    # The revisions, not the deliveries: who settles a revision must see what everybody else says of its deliveries.
+    of_revision = overdue.join(DocumentRow, DocumentRow.id == DeliveryRow.document_id).where(DocumentRow.revision_id == RevisionRow.id)
+    query = select(RevisionRow).where(of_revision.exists()).order_by(RevisionRow.id).with_for_update()
     with ledger.transaction() as session:
-        rows = session.scalars(select(DeliveryRow).where(DeliveryRow.id.in_(overdue)).with_for_update()).all()
-        for row in rows:
-            advance(row, DeliveryState.PARKED)
-            row.comment = f"Stored, but not committed to by {row.commit_by:%Y-%m-%d %H:%M} UTC ({row.comment})"
-        for revision in {row.document.revision for row in rows}:
-            settle_revision(revision)
-        return len(rows)
+        return sum(_park_overdue(revision, now) for revision in session.scalars(query).all())
+
+
+def _park_overdue(revision: RevisionRow, now: datetime) -> int:
+    rows = [row for document in revision.documents for row in document.deliveries if _is_overdue(row, now)]
+    for row in rows:
+        advance(row, DeliveryState.PARKED)
+        row.comment = f"Stored, but not committed to by {row.commit_by:%Y-%m-%d %H:%M} UTC ({row.comment})"
+    settle_revision(revision)
+    return len(rows)
+
+
+def _is_overdue(row: DeliveryRow, now: datetime) -> bool:
+    return row.state == DeliveryState.UNCOMMITTED and row.commit_by is not None and row.commit_by <= now
 
 
 def _request(session: Session, transaction_uid: str) -> tuple[RevisionRow, CommitmentRow]:
