@@ -212,9 +212,9 @@ def predecessor_documents(ledger: Ledger, revision: StudyRevision) -> Sequence[P
 
 
 def _in_use(documents: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
-    """All but those that went out as a rendition only: nobody has them."""
+    """What goes anywhere, and what goes nowhere in any form. An original or a rendition that another has replaced nobody has."""
     replaced = {row.rendition_of for row in documents}
-    return [row for row in documents if row.deliveries or row.sop_instance_uid not in replaced]
+    return [row for row in documents if row.deliveries or not (row.rendition_of or row.sop_instance_uid in replaced)]
 
 
 def keep_documents(

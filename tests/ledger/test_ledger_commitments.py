@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from threading import Thread
 
-from harness.ledger import NOW, answer, delivering, never, state_of
+from harness.ledger import NOW, answer, at_once, delivering, image, never, plan, state_of
+from sqlalchemy import select
 
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.audit import first_broken_link
 from dosremc_node.ledger.commitments import due_commitments, keep_report, keep_request, open_request, park_overdue
 from dosremc_node.ledger.deliveries import documents_to_send, due_deliveries, give_up, keep_results, original_of, send_instead
 from dosremc_node.ledger.overview import list_reports, list_studies
-from dosremc_node.ledger.revisions import drive_again, predecessor_documents
-from dosremc_node.ledger.states import DeliveryState, StudyState
+from dosremc_node.ledger.receiving import record_object
+from dosremc_node.ledger.revisions import drive_again, open_revision, predecessor_documents
+from dosremc_node.ledger.states import DeliveryState, RevisionState, StudyState
+from dosremc_node.ledger.tables import RevisionRow
 from dosremc_node.records import DeliveryOutcome, Document, DocumentKind, StudyRevision
 
 LATER = NOW + timedelta(days=9999)
@@ -88,6 +92,27 @@ def test_without_an_answer_it_is_asked_again_and_then_parked(ledger: Ledger) -> 
     assert state_of(ledger, revision.study_id) is StudyState.DONE
 
 
+def test_a_deadline_that_passes_while_something_else_is_answered_leaves_no_revision_between_two_states(ledger: Ledger) -> None:
+    """One process parks what is overdue, another enters an answer to the rest of the revision: whoever is second sees what the first said."""
+    delivering(ledger)
+    (due,) = due_deliveries(ledger, LATER)
+    uids = [each.sop_instance_uid for each in documents_to_send(ledger, due)]
+    keep_results(ledger, due, answer(DELIVERED, 0, uids[0]), never, LATER, commit_by=DEADLINE)
+    sweeper = Thread(target=park_overdue, args=(ledger, DEADLINE))
+
+    def meanwhile(_attempts: int) -> datetime | None:
+        """The rule is asked within the transaction: nobody else may settle the revision before it ends."""
+        sweeper.start()
+        sweeper.join(1.0)
+        return None
+
+    keep_results(ledger, due, answer(RETRY, 0xA700, uids[1]), meanwhile, LATER)
+    sweeper.join()
+    assert {row.state for row in list_reports(ledger)} == {DeliveryState.PARKED}
+    with ledger.reading() as session:
+        assert session.scalars(select(RevisionRow.state)).all() == [RevisionState.PARKED]
+
+
 def test_a_parked_commitment_is_driven_again_by_sending_again(ledger: Ledger) -> None:
     """`retry` has the same bytes sent and commitment asked for anew."""
     revision, uids = stored(ledger)
@@ -146,3 +171,18 @@ def test_a_rendition_takes_the_place_of_its_original_for_one_destination(ledger:
     assert send_instead(ledger, due, "2.25.555", original, original.artifact_key) == original
     assert original in documents_to_send(ledger, due)
     assert predecessor_documents(ledger, revision) == ()
+
+
+def test_only_what_somebody_can_have_is_a_predecessor(ledger: Ledger) -> None:
+    """A rendition that the destination did not take, and that another has replaced, was delivered to nobody."""
+    revision = delivering(ledger)
+    (due,) = due_deliveries(ledger, LATER)
+    original, other = documents_to_send(ledger, due)
+    for sop_class_uid, uid in (("1.2.840.10008.5.1.4.1.1.88.34", "2.25.555"), ("1.2.840.10008.5.1.4.1.1.88.22", "2.25.666")):
+        rendition = Document(DocumentKind.SUMMARY, sop_class_uid, uid, f"{uid}.1", "AI", b"")
+        original = send_instead(ledger, due, original.sop_instance_uid, rendition, f"documents/cd/{uid}")
+    keep_results(ledger, due, answer(DELIVERED, 0, "2.25.666", other.sop_instance_uid), never, LATER)
+    record_object(ledger, *image(2), at_once)
+    following = open_revision(ledger, revision.study_id, plan, LATER)
+    assert following is not None
+    assert {each.sop_instance_uid for each in predecessor_documents(ledger, following)} == {"2.25.666", other.sop_instance_uid}
