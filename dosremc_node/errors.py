@@ -283,6 +283,10 @@ class PeerRefused(NodeError):
     """{peer} refused: {why}."""
 
 
+class NoSopClassAccepted(PeerRefused):
+    """{peer} refused: it accepts none of the proposed SOP classes."""
+
+
 class NoProxyHeader(NodeError):
     """A connection from a load balancer brings no PROXY protocol header: {why}. See `reception.balancers`."""
 

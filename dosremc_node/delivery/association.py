@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from dosremc_node.errors import PeerRefused, PeerUnreachable, TlsUnusable
+from dosremc_node.errors import NoSopClassAccepted, PeerRefused, PeerUnreachable, TlsUnusable
 from dosremc_node.libraries import hasten
 from dosremc_node.settings import Destination, TransferSyntax
 from dosremc_node.tls import client_context
@@ -35,7 +35,7 @@ def associate(
     """An established association that proposes ``sop_classes``; released at the end.
 
     Raises `PeerUnreachable` where trying later may help (no connection, no answer, abort, transient rejection), and
-    `PeerRefused` where a setting has to be changed on one side (permanent rejection, none of the SOP classes accepted).
+    `PeerRefused` where a setting has to be changed on one side (permanent rejection; `NoSopClassAccepted`).
     """
     context = tls_context(peer)
     entity = AE(ae_title=calling_ae_title)
@@ -95,7 +95,7 @@ def _why_not(peer: Destination, association: Association) -> PeerRefused | PeerU
     if association.is_rejected and answer is not None:
         return _rejection(peer, answer)
     if answer is not None and answer.result == 0:
-        return PeerRefused(peer=peer.name, why="it accepts none of the proposed SOP classes")
+        return NoSopClassAccepted(peer=peer.name)
     return _unreachable(peer, _connection_problem(peer))
 
 

@@ -18,7 +18,7 @@ from dosremc_node.delivery.association import accepted, associate
 from dosremc_node.delivery.rules import Rendition, Sendable, not_accepted
 from dosremc_node.delivery.sop_classes import candidates, choose
 from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, outcome_of, words_of
-from dosremc_node.errors import PeerRefused, PeerUnreachable, TlsUnusable
+from dosremc_node.errors import NoSopClassAccepted, PeerRefused, PeerUnreachable, TlsUnusable
 from dosremc_node.records import DeliveryResult
 from dosremc_node.settings import Destination
 
@@ -46,6 +46,10 @@ def send(peer: Destination, calling_ae_title: str, documents: Sequence[Sendable]
                     result = _check_duplicate(peer, calling_ae_title, sent, result)
                 answered += 1
                 yield result
+    except NoSopClassAccepted as error:
+        for document in documents:
+            result = not_accepted(peer, document)
+            yield replace(result, comment=f"{error} {result.comment}")
     except (PeerRefused, PeerUnreachable, TlsUnusable) as error:
         outcome = RETRY if isinstance(error, PeerUnreachable) else REFUSED
         for document in documents[answered:]:
@@ -100,7 +104,7 @@ def _check_duplicate(peer: Destination, calling_ae_title: str, document: Sendabl
     uids = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), document.sop_instance_uid)
     try:
         there = has_instance(peer, calling_ae_title, *uids)
-    except (PeerRefused, PeerUnreachable) as error:
+    except (PeerRefused, PeerUnreachable, TlsUnusable) as error:
         return replace(result, outcome=RETRY, comment=f"{result.comment}. Whether it has the document could not be asked: {error}")
     if there:
         return replace(result, outcome=DELIVERED, comment=f"{result.comment}. Asked by C-FIND, it has the document.")

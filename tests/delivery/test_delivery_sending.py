@@ -119,6 +119,16 @@ def test_peer_that_accepts_none_of_the_classes_refuses(start_scp: Callable[..., 
     assert "none of the proposed SOP classes" in result.comment
 
 
+def test_where_no_class_is_accepted_at_all_the_settings_are_asked_too(
+    start_scp: Callable[..., Any], a_document: Callable[..., Document]
+) -> None:
+    """A document that goes alone, as a rejection note does, is left out like one that goes among others."""
+    scp = start_scp(storage=(MammographyCADSRStorage,))
+    results = list(send(scp.destination(not_accepted="skip"), "NODE", [a_document(1), a_document(2)], rendition))
+    assert [result.outcome for result in results] == [DeliveryOutcome.SKIPPED] * 2
+    assert "Comprehensive SR Storage" in results[0].comment
+
+
 def test_unknown_called_ae_title_refuses_with_the_reason(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
     """A permanent rejection is a matter for the administrator, who reads its reason."""
     scp = start_scp()
