@@ -14,6 +14,9 @@ BCP_195_CIPHERS: Final = (
 )
 """The cipher suites of TLS 1.2 that RFC 9325 4.2 recommends, as OpenSSL calls them. All suites of TLS 1.3 are fit."""
 
+_NO_QUESTION: Final = ""
+"""An encrypted key is an error, not a question on the terminal."""
+
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -29,7 +32,7 @@ def client_context(
     context.set_ciphers(":".join(BCP_195_CIPHERS))
     context.check_hostname = check_host_name
     if certificate_file:
-        context.load_cert_chain(certificate_file, key_file)
+        context.load_cert_chain(certificate_file, key_file, password=_NO_QUESTION)
     return context
 
 
@@ -41,7 +44,7 @@ def server_context(certificate_file: Path, key_file: Path, ca_file: Path | None,
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[minimum_version]
     context.set_ciphers(":".join(BCP_195_CIPHERS))
-    context.load_cert_chain(certificate_file, key_file, password="")  # an encrypted key is an error, not a question on the terminal
+    context.load_cert_chain(certificate_file, key_file, password=_NO_QUESTION)
     if ca_file:
         context.load_verify_locations(ca_file)
         context.verify_mode = ssl.CERT_REQUIRED

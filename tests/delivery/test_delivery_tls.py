@@ -131,6 +131,19 @@ def test_certificate_file_that_is_not_there_is_named(certificates: Certificates,
         echo(start_scp().destination(tls=tls(certificates, ca_file=Path("nowhere.pem"))), "NODE")
 
 
+def test_encrypted_key_is_an_error_and_no_question(
+    tmp_path: Path, certificates: Certificates, start_scp: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody sits at the terminal of a worker."""
+    encrypted = tmp_path / "encrypted.key"
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certificates.key("client"), "-out", encrypted]
+    subprocess.run(command, check=True, capture_output=True)
+    capfd.readouterr()
+    with pytest.raises(TlsUnusable):
+        echo(start_scp().destination(tls=tls(certificates, **{**as_client(certificates), "key_file": encrypted})), "NODE")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.fixture
 def tls_storescp(tmp_path: Path, free_port: int, certificates: Certificates, dcmtk: Callable[[str], str]) -> Iterator[tuple[int, Path]]:
     """DCMTK's storage SCP, which speaks TLS only, and only with who shows a certificate."""
