@@ -24,7 +24,7 @@ from dosremc_node.delivery import association, commitment, sop_classes, statuses
 from dosremc_node.reception import admission, contexts, retrieve, server, spooling, storing
 from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, RejectionReason
 from dosremc_node.reporting import codes
-from dosremc_node.settings import Destination, ReceptionSettings, Settings
+from dosremc_node.settings import Destination, ListenerTls, Settings
 from dosremc_node.storage_commitment import PUSH_MODEL
 from dosremc_node.tls import BCP_195_CIPHERS
 
@@ -105,7 +105,7 @@ def _tables() -> dict[str, Any]:
         "rejections": REJECTIONS,
         "store_answers": STORE_ANSWERS,
         "store_statuses": [(_span(span), outcome, words) for span, outcome, words in statuses.MEANINGS],
-        "listener_speaks_tls": "tls" in ReceptionSettings.model_fields,
+        "listener_tls": ListenerTls.model_fields,
         "ciphers": BCP_195_CIPHERS,
         "character_sets": sorted(term for term in python_encoding if term),
         "standard_codes": standard,
