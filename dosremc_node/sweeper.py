@@ -70,7 +70,9 @@ class Sweeper:
         """Let nothing wait for a moment that was named while the clock was ahead."""
         quiet = timedelta(seconds=self._node.settings.studies.quiet_seconds)
         retry = {each.name: timedelta(seconds=each.retry_seconds_at_most) for each in self._node.settings.destinations}
-        if brought := clock.bring_near(self._node.ledger, datetime.now(UTC), quiet, retry):
+        reconciled = self._node.settings.reconciliation
+        asking = {reconciled.source: timedelta(hours=reconciled.interval_hours)}
+        if brought := clock.bring_near(self._node.ledger, datetime.now(UTC), quiet, retry, asking):
             log.warning("clock_was_ahead", brought_near=brought)
 
     def _open_due_revisions(self) -> None:

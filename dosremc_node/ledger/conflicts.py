@@ -12,13 +12,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dosremc_node.ledger.hospital_tables import ConflictRow
 from dosremc_node.ledger.states import Standing
 from dosremc_node.ledger.tables import InstanceRow, StudyRow, fitting
 from dosremc_node.records import ImageHeader, PatientAndStudy, StudyId, are_two_women, differing, from_json
+
+_MOST_OTHERS = 10
 
 
 class ConflictKind(StrEnum):
@@ -87,32 +89,47 @@ def _note(session: Session, study: StudyRow, kind: ConflictKind, what: Iterable[
 
 
 def _compare_accession_number(session: Session, study: StudyRow, who: PatientAndStudy, at: datetime) -> None:
+    """Note other patients' studies under the same number: not more than a few, because a modality may give all of them the same one."""
     number = fitting(StudyRow.accession_number, who.accession_number)
-    if not number:
+    room = _MOST_OTHERS - _noted_others(session, study)
+    if not number or room <= 0:
         return
-    same = select(StudyRow).where(StudyRow.accession_number == number, StudyRow.study_id != study.study_id)
-    for other in session.scalars(same.order_by(StudyRow.study_id)):
-        theirs = PatientAndStudy("", other.patient_id, other.issuer_of_patient_id)
-        what = differing(PatientAndStudy("", fitting(StudyRow.patient_id, who.patient_id), who.issuer_of_patient_id), theirs)
-        if what and not _is_noted(session, study.study_id, other.study_id):
-            differ = ", ".join(what)
-            session.add(
-                ConflictRow(
-                    study_id=study.study_id,
-                    kind=ConflictKind.ACCESSION_NUMBER.value,
-                    differing=differ,
-                    other_study_id=other.study_id,
-                    found_at=at,
-                )
-            )
-
-
-def _is_noted(session: Session, one: str, other: str) -> bool:
-    pair = (one, other)
-    query = select(ConflictRow.id).where(
-        ConflictRow.kind == ConflictKind.ACCESSION_NUMBER.value, ConflictRow.study_id.in_(pair), ConflictRow.other_study_id.in_(pair)
+    patient = PatientAndStudy(
+        "", fitting(StudyRow.patient_id, who.patient_id), fitting(StudyRow.issuer_of_patient_id, who.issuer_of_patient_id)
     )
-    return session.scalar(query.limit(1)) is not None
+    contradicting = or_(
+        _contradicts(StudyRow.patient_id, patient.patient_id), _contradicts(StudyRow.issuer_of_patient_id, patient.issuer_of_patient_id)
+    )
+    same = select(StudyRow).where(StudyRow.accession_number == number, StudyRow.study_id != study.study_id, contradicting)
+    for other in session.scalars(same.where(~_is_noted(study.study_id)).order_by(StudyRow.study_id).limit(room)):
+        differ = ", ".join(differing(patient, PatientAndStudy("", other.patient_id, other.issuer_of_patient_id)))
+        session.add(
+            ConflictRow(
+                study_id=study.study_id,
+                kind=ConflictKind.ACCESSION_NUMBER.value,
+                differing=differ,
+                other_study_id=other.study_id,
+                found_at=at,
+            )
+        )
+
+
+def _contradicts(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """As `differing` has it: what is empty contradicts nothing."""
+    return (column != text) & (column != "") if text else false()
+
+
+def _noted_others(session: Session, study: StudyRow) -> int:
+    query = select(func.count()).where(ConflictRow.study_id == study.study_id, ConflictRow.kind == ConflictKind.ACCESSION_NUMBER.value)
+    return session.scalar(query) or 0
+
+
+def _is_noted(study_id: str) -> ColumnElement[bool]:
+    """Whether a conflict of a study with `StudyRow` is noted, of whichever of the two."""
+    this_way = (ConflictRow.study_id == study_id) & (ConflictRow.other_study_id == StudyRow.study_id)
+    that_way = (ConflictRow.study_id == StudyRow.study_id) & (ConflictRow.other_study_id == study_id)
+    of_the_number = ConflictRow.kind == ConflictKind.ACCESSION_NUMBER.value
+    return select(ConflictRow.id).where(of_the_number, this_way | that_way).correlate(StudyRow).exists()
 
 
 # --- What follows from them -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from dosremc_node.ledger.conflicts import two_patients_stand_in
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DeliveryState, RevisionState
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, ReleaseInForceRow, RevisionRow, StudyRow
@@ -95,11 +96,16 @@ def _counted(earlier: InstrumentedAttribute[Any], later: InstrumentedAttribute[A
 
 
 def oldest(ledger: Ledger, now: datetime) -> Mapping[tuple[Queue, str], datetime]:
-    """Since when the oldest in each queue has waited, by destination where it waits for one; only queues that are not empty."""
+    """Since when the oldest in each queue has waited, by destination where it waits for one; only queues that are not empty.
+
+    What waits for a person is in none.
+    """
     delivering = and_(DeliveryRow.state == DeliveryState.DUE, RevisionRow.state == RevisionState.DELIVERING)
     with ledger.reading() as session:
         found: dict[tuple[Queue, str], datetime | None] = {
-            (Queue.OPEN, ""): session.scalar(select(func.min(StudyRow.due_at)).where(StudyRow.due_at <= now)),
+            (Queue.OPEN, ""): session.scalar(
+                select(func.min(StudyRow.due_at)).where(StudyRow.due_at <= now, ~two_patients_stand_in(StudyRow.study_id))
+            ),
             (Queue.ASSESS, ""): session.scalar(select(func.min(RevisionRow.opened_at)).where(RevisionRow.state == RevisionState.ASSESSING)),
         }
         query = select(DeliveryRow.destination, _first(DocumentRow.rendered_at)).join(DeliveryRow.document).join(DocumentRow.revision)

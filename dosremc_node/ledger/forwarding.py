@@ -23,7 +23,8 @@ def take(ledger: Ledger, sink: str, holder: str, now: datetime, hold: timedelta)
             if row is None:
                 row = AuditSinkRow(name=sink, sequence=0, holder=holder, held_until=now)
                 session.add(row)
-            if row.holder != holder and row.held_until > now:
+            # What is held for longer than that was taken by another clock.
+            if row.holder != holder and now < row.held_until <= now + hold:
                 return None
             row.holder, row.held_until = holder, now + hold
             return row.sequence

@@ -144,3 +144,4 @@ def test_one_process_at_a_time_hands_the_trail_on(ledger: Ledger) -> None:
     forwarding.advance(ledger, "file", "two", 9)
     assert forwarding.positions(ledger) == {"file": 7}
     assert forwarding.take(ledger, "file", "two", NOW + 2 * hold, hold) == 7
+    assert forwarding.take(ledger, "file", "three", NOW, hold) == 7, "a clock that was set back must not stop the trail for ever"

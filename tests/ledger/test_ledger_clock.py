@@ -10,6 +10,7 @@ from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.clock import bring_near
 from dosremc_node.ledger.deliveries import documents_to_send, due_deliveries, keep_results
 from dosremc_node.ledger.receiving import record_object
+from dosremc_node.ledger.reconciliation import due, keep_failure
 from dosremc_node.ledger.revisions import due_studies
 from dosremc_node.records import DeliveryOutcome
 
@@ -29,12 +30,22 @@ def test_a_study_that_waits_for_another_clock_waits_for_its_quiet_time(ledger: L
 def test_a_document_that_waits_for_another_clock_waits_for_its_retry_time(ledger: Ledger) -> None:
     """Refused while the clock was a year ahead, it is sent after the longest time that its destination may ask for."""
     delivering(ledger)
-    due = due_deliveries(ledger, NOW + 20 * STEP)[0]
-    uids = [each.sop_instance_uid for each in documents_to_send(ledger, due)]
-    keep_results(ledger, due, answer(DeliveryOutcome.RETRY, 0xA700, *uids), lambda _attempts: NOW + STEP, NOW + STEP)
+    delivery = due_deliveries(ledger, NOW + 20 * STEP)[0]
+    uids = [each.sop_instance_uid for each in documents_to_send(ledger, delivery)]
+    keep_results(ledger, delivery, answer(DeliveryOutcome.RETRY, 0xA700, *uids), lambda _attempts: NOW + STEP, NOW + STEP)
     assert bring_near(ledger, NOW, *RULES) == len(uids)
     assert due_deliveries(ledger, NOW + RETRY * 0.99) == []
     assert len(due_deliveries(ledger, NOW + RETRY)) == 1
+
+
+def test_a_pacs_that_was_asked_by_another_clock_is_asked_again(ledger: Ledger) -> None:
+    """Asked while the clock was a year ahead, it is asked once its interval is over, and not in a year."""
+    interval = timedelta(hours=24)
+    due(ledger, "orthanc", NOW)
+    keep_failure(ledger, "orthanc", "it is away", NOW + STEP)
+    assert bring_near(ledger, NOW, *RULES, {"orthanc": interval}) == 1
+    assert bring_near(ledger, NOW, *RULES, {"orthanc": interval}) == 0
+    assert (due(ledger, "orthanc", NOW), due(ledger, "orthanc", NOW + interval)) == (None, NOW + interval)
 
 
 def test_what_waits_by_its_rule_is_left_alone(ledger: Ledger) -> None:

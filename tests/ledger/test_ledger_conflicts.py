@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -103,6 +104,16 @@ def test_one_accession_number_under_two_patients_is_told_of_both_studies(ledger:
     assert [each.kind for each in conflicts] == [ConflictKind.ACCESSION_NUMBER]
     assert all(row.conflicts for row in list_studies(ledger) if row.study_id in (first, second))
     assert len(due_studies(ledger, NOW)) == 3
+
+
+def test_a_number_that_every_study_has_is_noted_a_few_times(ledger: Ledger) -> None:
+    """A modality that gives all of them accession number 0 must hold up no sender: each image would be compared with all that ever came."""
+    for number in range(15):
+        arrives(ledger, 1, study=f"1.2.{number}", patient_id=f"P{number}", accession_number="0")
+    arrives(ledger, 2, study="1.2.14", patient_id="P14", accession_number="0")
+    noted = Counter(each.study_id for each in list_conflicts(ledger))
+    assert max(noted.values()) == 10
+    assert len(due_studies(ledger, NOW)) == 15
 
 
 def test_a_person_may_say_that_it_is_one_woman(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_what_waits_shows_its_age(ledger: Ledger, tmp_path: Path) -> None:
     assert value(text, "dosremc_oldest_waiting_seconds", queue="open") == pytest.approx(expected, rel=0.01)
     assert value(text, "dosremc_oldest_waiting_seconds", queue="deliver", destination="pacs") is not None
     assert value(text, "dosremc_oldest_waiting_seconds", queue="assess") is None
+
+
+def test_what_waits_for_a_person_is_in_no_queue(ledger: Ledger, tmp_path: Path) -> None:
+    """A study of two women is parked: that the worker had not come to it would be another alert, and a wrong one."""
+    record_object(ledger, *image(1), at_once)
+    received, header = image(2)
+    record_object(ledger, received, replace(header, who=replace(header.who, patient_id="P2")), at_once)
+    text = exposition(ledger, tmp_path)
+    assert value(text, "dosremc_studies", state="parked") == 1
+    assert value(text, "dosremc_oldest_waiting_seconds", queue="open") is None
 
 
 def test_strangers_share_one_line(ledger: Ledger, tmp_path: Path) -> None:
