@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -38,24 +38,38 @@ log = structlog.get_logger(__name__)
 
 
 def answers(node: Node, due: DueDelivery, documents: Sequence[DocumentToSend]) -> Sequence[DeliveryResult]:
-    """Send the documents that are due; what the destination answers to each, or why none could be sent."""
+    """Send the documents that are due; what the destination answers to each, or why it could not be sent.
+
+    What it has taken stays taken, whatever happens to the document behind that.
+    """
+    results: list[DeliveryResult] = []
     try:
-        destination = node.settings.destination(due.destination)
-        delivery.refuse_clinical_use(_release_of(node, due), destination)
-        wanted = [(each, _as_wanted(node, due, destination, each)) for each in documents]
-        files = [file for _, file in wanted if file]
-        rendition = partial(_under_another_class, node, due, destination)
-        sent = delivery.send(destination, node.settings.node.ae_title, files, rendition) if files else ()
-        return [*sent, *(_not_needed(each) for each, file in wanted if file is None)]
+        for result in _answers(node, due, documents):
+            results.append(result)  # noqa: PERF402 - one by one
     except LedgerUnavailable:
         raise
     except NodeError as error:
         outcome, why = DeliveryOutcome.REFUSED, str(error)
     except Exception as error:  # noqa: BLE001 - the boundary: it counts as a try, so that the limit parks it
         outcome, why = DeliveryOutcome.RETRY, describe(error)
+    else:
+        return results
     log.warning("delivery_failed", study=due.study_id, revision=due.number, destination=due.destination, reason=why)
     # By now some may be due as renditions.
-    return [DeliveryResult(each.sop_instance_uid, outcome, None, why) for each in deliveries.documents_to_send(node.ledger, due)]
+    answered, left = {result.sop_instance_uid for result in results}, deliveries.documents_to_send(node.ledger, due)
+    return [
+        *results,
+        *(DeliveryResult(each.sop_instance_uid, outcome, None, why) for each in left if each.sop_instance_uid not in answered),
+    ]
+
+
+def _answers(node: Node, due: DueDelivery, documents: Sequence[DocumentToSend]) -> Iterator[DeliveryResult]:
+    destination = node.settings.destination(due.destination)
+    delivery.refuse_clinical_use(_release_of(node, due), destination)
+    wanted = [(each, _as_wanted(node, due, destination, each)) for each in documents]
+    yield from (_not_needed(each) for each, file in wanted if file is None)
+    if files := [file for _, file in wanted if file]:
+        yield from delivery.send(destination, node.settings.node.ae_title, files, partial(_under_another_class, node, due, destination))
 
 
 def _release_of(node: Node, due: DueDelivery) -> Release:
