@@ -44,6 +44,9 @@ TRIED_AGAIN: Final = frozenset(
 """HTTP statuses after which the same request may succeed; any other failure is for a person to look at (PS3.18 Table 10.5.3-1)."""
 WITH_AN_ANSWER: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT})
 """Statuses whose body says what became of each instance: all, some or none were stored."""
+_JSON: Final = "application/dicom+json"
+_UNREADABLE: Final = (ValueError, TypeError, KeyError, AttributeError, SyntaxError)
+"""What the libraries raise over an answer that is no data set, in JSON or in XML (of which a parse error is a `SyntaxError`)."""
 
 
 def store(peer: Destination, documents: Sequence[Sendable], rendition: Rendition) -> Iterator[DeliveryResult]:
@@ -90,11 +93,12 @@ def _post(peer: Destination, session: requests.Session, document: Sendable) -> D
     client, dataset = _client(peer, session), pydicom.dcmread(BytesIO(document.content))
     try:
         answer = client.store_instances([dataset])
-    except requests.HTTPError:
-        answer = _failures(answers[-1])
-    except ValueError:
-        # What came back is neither JSON nor XML.
+    except (requests.HTTPError, *_UNREADABLE):
+        if not answers:  # nothing was sent
+            raise
         answer = Dataset()
+    # The client reads neither an answer with an HTTP error, nor one whose media type has a parameter.
+    answer = answer or _read(answers[-1])
     result = _status_of(answer, answers[-1].status_code, document)
     if result.status == DUPLICATE_SOP_INSTANCE and _has(client, dataset):
         return DeliveryResult(
@@ -103,11 +107,11 @@ def _post(peer: Destination, session: requests.Session, document: Sendable) -> D
     return result
 
 
-def _failures(response: requests.Response) -> Dataset:
-    """What an answer with an HTTP error says of the instances; nothing where it says nothing that can be read."""
+def _read(response: requests.Response) -> Dataset:
+    """What an answer says of the instances; nothing where it says nothing that can be read."""
     try:
         return Dataset.from_json(response.json()) if "json" in response.headers.get("Content-Type", "") else Dataset()
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except _UNREADABLE:
         return Dataset()
 
 
@@ -130,10 +134,12 @@ def _status_of(answer: Dataset, http_status: int, document: Sendable) -> Deliver
 
 
 def _has(client: DICOMwebClient, dataset: Dataset) -> bool:
-    uids = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID))
+    """Whether the service says it has this very instance: one that does not know the filter names the others of the series, too."""
+    uids, uid = (str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)), str(dataset.SOPInstanceUID)
     try:
-        return bool(client.search_for_instances(*uids, search_filters={"SOPInstanceUID": str(dataset.SOPInstanceUID)}))
-    except requests.RequestException:
+        found = client.search_for_instances(*uids, search_filters={"SOPInstanceUID": uid})
+        return any(Dataset.from_json(each).get("SOPInstanceUID") == uid for each in found)
+    except (requests.RequestException, *_UNREADABLE):
         return False
 
 
@@ -184,6 +190,8 @@ class _Bearer(AuthBase):
 def _session(peer: Destination) -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no password from ~/.netrc, no proxy that the settings do not know of
+    session.max_redirects = 0  # no document for a host that the settings do not name
+    session.headers["Accept"] = _JSON
     session.auth = _authorization(peer)
     if context := tls_context(peer):
         session.mount("https://", _Tls(context))

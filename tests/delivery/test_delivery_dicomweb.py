@@ -43,6 +43,9 @@ class Service(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[tuple[int, bytes]] = []
+        self.found: list[str] = []
+        self.media_type = "application/dicom+json"
+        self.location = ""
         self.headers: list[dict[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/dicom-web"
 
@@ -53,9 +56,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.headers.append(dict(self.headers))
         status, content = self.server.answers.pop(0)
+        self._answer(status, content)
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Service)
+        self._answer(200, json.dumps([{"00080018": {"vr": "UI", "Value": [uid]}} for uid in self.server.found]).encode())
+
+    def _answer(self, status: int, content: bytes) -> None:
+        assert isinstance(self.server, Service)
         self.send_response(status)
-        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Type", self.server.media_type)
         self.send_header("Content-Length", str(len(content)))
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(content)
 
@@ -132,6 +145,48 @@ def test_sop_class_that_is_not_supported_is_followed_by_the_next(service: Servic
     assert (result.outcome, result.sop_instance_uid) == (DELIVERED, other.sop_instance_uid)
     assert document.sop_class_uid == ComprehensiveSRStorage
     assert pydicom.dcmread(BytesIO(other.content)).SOPClassUID == EnhancedSRStorage
+
+
+def test_media_type_with_a_parameter_is_read(service: Service, a_document: Callable[..., Document]) -> None:
+    """Many a framework adds the character set to what it sends."""
+    document, service.media_type = a_document(1), "application/dicom+json; charset=utf-8"
+    service.answers = [(200, answer(document.sop_instance_uid)), (409, answer(document.sop_instance_uid, failure=0xA900))]
+    results = [result for _ in range(2) for result in send(destination(service.url), "NODE", [document], rendition)]
+    assert [(result.outcome, result.status) for result in results] == [(DELIVERED, 0), (REFUSED, 0xA900)]
+    assert service.headers[0]["Accept"] == "application/dicom+json"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content"), [("application/dicom+json", b'{"00081199": 1}'), ("application/dicom+json", b"["), ("application/xml", b"<")]
+)
+def test_answer_that_cannot_be_read_is_tried_again(
+    service: Service, a_document: Callable[..., Document], media_type: str, content: bytes
+) -> None:
+    """Whatever it was, it is no Success, and the documents behind it have their turn."""
+    service.media_type, service.answers = media_type, [(200, content)] * 2
+    results = list(send(destination(service.url), "NODE", [a_document(1), a_document(2)], rendition))
+    assert [(result.outcome, result.status) for result in results] == [(RETRY, None)] * 2
+
+
+@pytest.mark.parametrize(("found", "outcome"), [(True, DELIVERED), (False, RETRY)])
+def test_duplicate_is_believed_once_the_service_names_it(
+    service: Service, a_document: Callable[..., Document], *, found: bool, outcome: DeliveryOutcome
+) -> None:
+    """Promise 4: 0x0111 is delivered where QIDO-RS finds this very instance, and not where it finds another of the series."""
+    document = a_document(1)
+    service.answers = [(409, answer(document.sop_instance_uid, failure=0x0111))]
+    service.found = ["2.25.1", document.sop_instance_uid] if found else ["2.25.1"]
+    (result,) = send(destination(service.url), "NODE", [document], rendition)
+    assert (result.outcome, result.status) == (outcome, 0x0111)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_no_document_follows_a_redirection(service: Service, a_document: Callable[..., Document], status: int) -> None:
+    """It goes where the settings say, and nowhere else."""
+    service.location, service.answers = f"{service.url}/elsewhere", [(status, b"")]
+    (result,) = send(destination(service.url), "NODE", [a_document(1)], rendition)
+    assert (result.outcome, len(service.headers)) == (RETRY, 1)
+    assert "TooManyRedirects" in result.comment
 
 
 def test_secrets_come_from_the_environment(service: Service, a_document: Callable[..., Document], monkeypatch: pytest.MonkeyPatch) -> None:
