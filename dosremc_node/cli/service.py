@@ -134,6 +134,7 @@ def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, in
     if not settings.port:
         return None
     peers = frozenset(peer.ae_title for peer in node.settings.reception.peers)
-    server = ProbeServer(settings.host, settings.port, LedgerCollector(node.ledger, node.store, peers, starts), why_not)
+    outside = [sink.name for sink in sinks(node.settings.audit)]
+    server = ProbeServer(settings.host, settings.port, LedgerCollector(node.ledger, node.store, peers, starts, outside), why_not)
     server.start()
     return server

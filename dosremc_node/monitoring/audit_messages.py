@@ -189,7 +189,7 @@ def _study_and_patient(root: ET.Element, detail: Mapping[str, object]) -> None:
     description = ET.SubElement(study, "ParticipantObjectDescription")
     classes = detail["sop_classes"]
     for uid, count in classes.items() if isinstance(classes, Mapping) else ():
-        ET.SubElement(description, "SOPClass", {"UID": uid, "NumberOfInstances": str(count)})
+        ET.SubElement(description, "SOPClass", {"UID": _clean(uid), "NumberOfInstances": str(count)})
     _object(root, str(detail["patient_id"]), PATIENT_NUMBER, "1", "1")
 
 

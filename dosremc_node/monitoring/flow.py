@@ -17,14 +17,14 @@ NO_DOMAIN = "none"
 BOUNDS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 
 
-def flow_metrics(ledger: Ledger, peers: Collection[str], now: datetime) -> Iterator[Metric]:
+def flow_metrics(ledger: Ledger, peers: Collection[str], sinks: Collection[str], now: datetime) -> Iterator[Metric]:
     """What arrives and what is refused, how long each stage takes, what waits, what is in force, how far the audit trail has come."""
     yield _received(ledger, peers)
     yield _refused(ledger, peers)
     yield _stages(ledger)
     yield _waiting(ledger, now)
     yield _release(ledger)
-    yield _audit(ledger)
+    yield _audit(ledger, sinks)
 
 
 def _received(ledger: Ledger, peers: Collection[str]) -> Metric:
@@ -77,11 +77,10 @@ def _release(ledger: Ledger) -> Metric:
     return family
 
 
-def _audit(ledger: Ledger) -> Metric:
+def _audit(ledger: Ledger, sinks: Collection[str]) -> Metric:
+    """Of the places of the settings only: what was handed on to one that they no longer name waits for nothing."""
     family = GaugeMetricFamily("dosremc_audit_waiting_rows", "Rows of the audit trail that have not arrived outside.", labels=["sink"])
-    last, behind = audit.last_sequence(ledger), Counter[str]()
-    for name, sequence in forwarding.positions(ledger).items():
-        behind[name.partition(" ")[0]] = max(behind[name.partition(" ")[0]], last - sequence)
-    for sink, rows in behind.items():
-        family.add_metric([sink], rows)
+    last, positions = audit.last_sequence(ledger), forwarding.positions(ledger)
+    for name in sinks:
+        family.add_metric([name.partition(" ")[0]], last - positions.get(name, 0))
     return family

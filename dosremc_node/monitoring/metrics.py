@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,23 +14,31 @@ from dosremc_node.artifacts import ArtifactStore
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.conflict_decisions import conflict_counts
 from dosremc_node.ledger.images import image_counts
-from dosremc_node.ledger.messages import message_counts
+from dosremc_node.ledger.messages import MessageState, message_counts
 from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
 from dosremc_node.ledger.reconciliation import missing_counts
-from dosremc_node.monitoring.flow import flow_metrics
+from dosremc_node.monitoring.flow import OTHERS, flow_metrics
 
 
 class LedgerCollector(Collector):
     """Studies, instances and deliveries by state, and the free space of the artifact store."""
 
     def __init__(
-        self, ledger: Ledger, store: ArtifactStore, peers: Collection[str] = (), starts: Callable[[], Mapping[str, int]] = dict
+        self,
+        ledger: Ledger,
+        store: ArtifactStore,
+        peers: Collection[str] = (),
+        starts: Callable[[], Mapping[str, int]] = dict,
+        sinks: Collection[str] = (),
     ) -> None:
-        """``peers`` are the AE titles that get lines of their own; ``starts`` says how often each process was started."""
+        """``peers`` are the AE titles that get lines of their own; ``starts`` says how often each process was started; ``sinks`` are
+        the names of the places that the audit trail goes to.
+        """
         self._ledger = ledger
         self._store = store
         self._peers = peers
         self._starts = starts
+        self._sinks = sinks
 
     def collect(self) -> Iterator[Metric]:
         studies = GaugeMetricFamily("dosremc_studies", "Studies by state.", labels=["state"])
@@ -49,7 +58,7 @@ class LedgerCollector(Collector):
             deliveries.add_metric([destination, delivery_state], count)
         yield deliveries
         yield from self._from_the_hospital()
-        yield from flow_metrics(self._ledger, self._peers, datetime.now(UTC))
+        yield from flow_metrics(self._ledger, self._peers, self._sinks, datetime.now(UTC))
         starts = CounterMetricFamily("dosremc_process_starts", "How often the process of each role was started.", labels=["role"])
         for role, count in self._starts().items():
             starts.add_metric([role], count)
@@ -63,10 +72,19 @@ class LedgerCollector(Collector):
             conflicts.add_metric([kind], count)
         yield conflicts
         messages = GaugeMetricFamily("dosremc_messages", "HL7 messages by type and state.", labels=["type", "state"])
-        for (message_type, message_state), count in message_counts(self._ledger).items():
+        for (message_type, message_state), count in _of_known_types(message_counts(self._ledger)).items():
             messages.add_metric([message_type, message_state], count)
         yield messages
         missing = GaugeMetricFamily("dosremc_missing_studies", "Studies of which a PACS has more than the node.", labels=["source"])
         for source, count in missing_counts(self._ledger).items():
             missing.add_metric([source], count)
         yield missing
+
+
+def _of_known_types(counts: Mapping[tuple[str, MessageState], int]) -> Mapping[tuple[str, MessageState], int]:
+    """Anything can stand in a message where its type should: only a type that was accepted at least once has lines of its own."""
+    known = {kind for kind, state in counts if state in (MessageState.APPLIED, MessageState.WAITING)}
+    found: Counter[tuple[str, MessageState]] = Counter()
+    for (kind, state), count in counts.items():
+        found[kind if kind in known else OTHERS, state] += count
+    return found

@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dosremc_node.artifacts import open_store
-from dosremc_node.ledger import Ledger, open_ledger
+from dosremc_node.ledger import Ledger, forwarding, open_ledger
 from dosremc_node.ledger.deliveries import due_deliveries, keep_results
+from dosremc_node.ledger.messages import IncomingMessage, MessageState, enter_message
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.refusals import Refusal, Refused, keep_refusals, refusal_counts
 from dosremc_node.ledger.releases import put_in_force
@@ -35,9 +36,10 @@ def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ledger]:
     opened.close()
 
 
-def exposition(ledger: Ledger, tmp_path: Path, peers: tuple[str, ...] = ()) -> str:
+def exposition(ledger: Ledger, tmp_path: Path, peers: tuple[str, ...] = (), sinks: tuple[str, ...] = ()) -> str:
     registry = CollectorRegistry()
-    registry.register(LedgerCollector(ledger, open_store(StorageSettings(folder=tmp_path / "artifacts")), peers, lambda: {"worker": 2}))
+    store = open_store(StorageSettings(folder=tmp_path / "artifacts"))
+    registry.register(LedgerCollector(ledger, store, peers, lambda: {"worker": 2}, sinks))
     return generate_latest(registry).decode()
 
 
@@ -106,6 +108,36 @@ def test_strangers_share_one_line(ledger: Ledger, tmp_path: Path) -> None:
     assert value(text, "dosremc_refused_total", calling_ae_title="others") == 300
     assert value(text, "dosremc_instances_received_total", calling_ae_title=received.calling_ae_title, domain="none") == 1
     assert "SCAN" not in text
+
+
+def test_a_message_type_that_nobody_knows_is_no_line_of_its_own(ledger: Ledger, tmp_path: Path) -> None:
+    """Whatever stands in MSH-9: a type that was accepted keeps its name, a patient's name that slipped there does not show."""
+    for number, (kind, state) in enumerate(
+        [
+            ("ADT^A08", MessageState.APPLIED),
+            ("ADT^A08", MessageState.REFUSED),
+            ("DOE^JANE", MessageState.REFUSED),
+            ("", MessageState.UNKNOWN),
+        ]
+    ):
+        message = IncomingMessage(f"{number:064x}", b"MSH", kind, "1", "RIS", "127.0.0.1", NOW)
+        enter_message(ledger, message, state, "", ())
+    text = exposition(ledger, tmp_path)
+    assert value(text, "dosremc_messages", type="ADT^A08", state="refused") == 1
+    assert value(text, "dosremc_messages", type="others", state="refused") == 1
+    assert "DOE" not in text
+
+
+def test_the_trail_waits_for_the_places_of_the_settings_only(ledger: Ledger, tmp_path: Path) -> None:
+    """One that was taken out of the settings would wait for ever; one that never answered waits from the first row on."""
+    put_in_force(ledger, "r1", "physicist")
+    put_in_force(ledger, "r2", "physicist")
+    forwarding.take(ledger, "file here:/old", "one", NOW, timedelta(seconds=60))
+    forwarding.take(ledger, "anchors here:/new", "one", NOW, timedelta(seconds=60))
+    forwarding.advance(ledger, "anchors here:/new", "one", 1)
+    text = exposition(ledger, tmp_path, sinks=("anchors here:/new", "syslog audit:6514"))
+    waiting = {sink: value(text, "dosremc_audit_waiting_rows", sink=sink) for sink in ("file", "anchors", "syslog")}
+    assert waiting == {"file": None, "anchors": 1, "syslog": 2}
 
 
 def test_a_scan_makes_a_hundred_rows_and_no_more(ledger: Ledger) -> None:
