@@ -120,6 +120,14 @@ def test_the_container_file_copies_what_there_is_and_runs_without_rights() -> No
     assert all(":" in rest and ":latest" not in rest for name, rest in steps if name == "FROM")
 
 
+def test_the_container_may_write_to_every_volume_that_it_is_given() -> None:
+    """A new volume belongs to root, unless the image has its folder: then it takes that one's owner."""
+    made = (DEPLOY / "container/Dockerfile").read_text()
+    mounts = [mount.split(":") for mount in read_yaml("container/compose.yaml")["services"]["node"]["volumes"]]
+    for folder in (parts[1] for parts in mounts if parts[-1] != "ro"):
+        assert re.search(rf"(--owner=dosremc|--home-dir)\b.* {folder}(?![\w-])", made), folder
+
+
 def test_logrotate_understands_its_file(tmp_path: Path) -> None:
     """Every directive; and a file that was moved away is written anew."""
     program = tool("logrotate", "logrotate")
