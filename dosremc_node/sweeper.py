@@ -72,7 +72,8 @@ class Sweeper:
         retry = {each.name: timedelta(seconds=each.retry_seconds_at_most) for each in self._node.settings.destinations}
         reconciled = self._node.settings.reconciliation
         asking = {reconciled.source: timedelta(hours=reconciled.interval_hours)}
-        if brought := clock.bring_near(self._node.ledger, datetime.now(UTC), quiet, retry, asking):
+        commitment = {each.name: timedelta(hours=each.commitment_hours) for each in self._node.settings.destinations}
+        if brought := clock.bring_near(self._node.ledger, datetime.now(UTC), quiet, retry, asking, commitment=commitment):
             log.warning("clock_was_ahead", brought_near=brought)
 
     def _open_due_revisions(self) -> None:

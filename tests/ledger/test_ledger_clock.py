@@ -8,13 +8,14 @@ from harness.ledger import NOW, answer, delivering, image
 
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.clock import bring_near
+from dosremc_node.ledger.commitments import due_commitments, park_overdue
 from dosremc_node.ledger.deliveries import documents_to_send, due_deliveries, keep_results
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.reconciliation import due, keep_failure
 from dosremc_node.ledger.revisions import due_studies
 from dosremc_node.records import DeliveryOutcome
 
-QUIET, RETRY, STEP = timedelta(minutes=1), timedelta(minutes=15), timedelta(days=365)
+QUIET, RETRY, COMMITMENT, STEP = timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=24), timedelta(days=365)
 RULES = (QUIET, {"pacs": RETRY})
 
 
@@ -46,6 +47,20 @@ def test_a_pacs_that_was_asked_by_another_clock_is_asked_again(ledger: Ledger) -
     assert bring_near(ledger, NOW, *RULES, {"orthanc": interval}) == 1
     assert bring_near(ledger, NOW, *RULES, {"orthanc": interval}) == 0
     assert (due(ledger, "orthanc", NOW), due(ledger, "orthanc", NOW + interval)) == (None, NOW + interval)
+
+
+def test_what_is_to_be_committed_by_another_clock_is_asked_for_and_parked_by_this_one(ledger: Ledger) -> None:
+    """Stored while the clock was a year ahead: neither the next request nor the deadline waits for that year to pass."""
+    delivering(ledger)
+    delivery = due_deliveries(ledger, NOW + 20 * STEP)[0]
+    uids = [each.sop_instance_uid for each in documents_to_send(ledger, delivery)]
+    answers = answer(DeliveryOutcome.DELIVERED, 0, *uids)
+    keep_results(ledger, delivery, answers, lambda _attempts: None, NOW + STEP, commit_by=NOW + STEP + COMMITMENT)
+    assert bring_near(ledger, NOW, *RULES, commitment={"pacs": COMMITMENT}) == 2 * len(uids)
+    assert bring_near(ledger, NOW, *RULES, commitment={"pacs": COMMITMENT}) == 0
+    assert len(due_commitments(ledger, NOW + COMMITMENT)) == 1
+    assert park_overdue(ledger, NOW + COMMITMENT * 0.99) == 0
+    assert park_overdue(ledger, NOW + COMMITMENT) == len(uids)
 
 
 def test_what_waits_by_its_rule_is_left_alone(ledger: Ledger) -> None:
