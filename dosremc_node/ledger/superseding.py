@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import aliased
 
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.states import DeliveryState
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow, StudyRow
 from dosremc_node.records import DocumentKind, PredecessorDocument, StudyId
 
-_Query = TypeVar("_Query", bound=Select[Any])
 _UNSETTLED: Final = (DeliveryState.DUE, DeliveryState.UNCOMMITTED, DeliveryState.PARKED)
 
 
@@ -37,38 +36,21 @@ def may_go() -> ColumnElement[bool]:
 def superseded_documents(ledger: Ledger, study_id: StudyId, number: int, destination: str) -> Sequence[PredecessorDocument]:
     """What a destination holds, as it was sent there, of the documents that a revision supersedes and no earlier note has rejected.
 
-    A kind of which the revision's own documents were given up there stays: nothing has taken its place.
+    A kind of which the revision's own documents were given up there stays: nothing has taken its place. A later note rejects it.
     """
-    note = DocumentRow.kind == DocumentKind.REJECTION_NOTE
+    query = select(RevisionRow.number, DeliveryRow.state, DocumentRow).select_from(DeliveryRow)
+    query = query.join(DocumentRow, DocumentRow.id == DeliveryRow.document_id).join(RevisionRow, RevisionRow.id == DocumentRow.revision_id)
+    query = query.where(DeliveryRow.destination == destination, RevisionRow.study_id == study_id, RevisionRow.number <= number)
     with ledger.reading() as session:
-        rejected_before = _number_of_last_note(session, study_id, number, destination)
-        given_up = _at(destination, select(DocumentRow.kind)).where(
-            RevisionRow.study_id == study_id, RevisionRow.number == number, DeliveryRow.state == DeliveryState.GIVEN_UP
-        )
-        held = (
-            _at(destination, select(DocumentRow))
-            .where(RevisionRow.study_id == study_id, RevisionRow.number >= rejected_before, RevisionRow.number < number)
-            .where(DeliveryRow.state == DeliveryState.DELIVERED, ~note, DocumentRow.kind.not_in(given_up))
-            .order_by(DocumentRow.id)
-        )
         study = session.get_one(StudyRow, study_id)
-        return [
-            PredecessorDocument(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, study.study_instance_uid)
-            for row in session.scalars(held)
-        ]
-
-
-def _number_of_last_note(session: Session, study_id: StudyId, number: int, destination: str) -> int:
-    """The revision whose note has rejected everything before it; 0 where there is none."""
-    query = _at(destination, select(func.max(RevisionRow.number))).where(
-        RevisionRow.study_id == study_id,
-        RevisionRow.number < number,
-        DocumentRow.kind == DocumentKind.REJECTION_NOTE,
-        DeliveryRow.state == DeliveryState.DELIVERED,
-    )
-    return session.scalar(query) or 0
-
-
-def _at(destination: str, query: _Query) -> _Query:
-    joined = query.select_from(DeliveryRow).join(DocumentRow, DocumentRow.id == DeliveryRow.document_id)
-    return joined.join(RevisionRow, RevisionRow.id == DocumentRow.revision_id).where(DeliveryRow.destination == destination)
+        rows = session.execute(query.order_by(DocumentRow.id)).all()
+    held = [(made_by, row) for made_by, state, row in rows if made_by < number and state == DeliveryState.DELIVERED]
+    notes = {made_by for made_by, row in held if row.kind == DocumentKind.REJECTION_NOTE}
+    spared = {(made_by, row.kind) for made_by, state, row in rows if state == DeliveryState.GIVEN_UP}
+    return [
+        PredecessorDocument(row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid, study.study_instance_uid)
+        for made_by, row in held
+        if row.kind != DocumentKind.REJECTION_NOTE
+        and (number, row.kind) not in spared
+        and not any(made_by < note and (note, row.kind) not in spared for note in notes)
+    ]

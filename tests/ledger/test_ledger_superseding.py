@@ -152,3 +152,16 @@ def test_a_further_note_names_what_no_note_has_rejected_before(ledger: Ledger) -
     assert note_uid(two) not in {each.sop_instance_uid for each in predecessor_documents(ledger, three)}
     give_up(ledger, "pacs", three.study_id, "administrator", "test")
     assert superseded(ledger, following(ledger, three)) == ["2.25.20", "2.25.21"]
+
+
+def test_what_an_earlier_note_has_spared_is_rejected_once_something_has_taken_its_place(ledger: Ledger) -> None:
+    """The destination did not take the second summary; the third supersedes the first, which it still holds."""
+    one = first(ledger)
+    deliver(ledger, one)
+    two = following(ledger, one)
+    deliver(ledger, two, "2.25.20", outcome=DeliveryOutcome.SKIPPED)
+    deliver(ledger, two, "2.25.21")
+    assert superseded(ledger, two) == ["2.25.11"]
+    deliver(ledger, two)
+    three = following(ledger, two)
+    assert superseded(ledger, three) == ["2.25.10", "2.25.21"]
