@@ -41,6 +41,7 @@ _NOT_YET_ASKED = 256
 
 _COURTESY_SECONDS = 0.005
 _SECONDS_TO_READ_AN_ABORT = 1.0
+_PAUSE_SECONDS = 0.2
 
 
 class Listener(ThreadedAssociationServer):
@@ -79,10 +80,17 @@ class Listener(ThreadedAssociationServer):
         """Nothing: what an association holds is released when it ends, not by a garbage collection of the whole process."""
 
     def get_request(self) -> tuple[socket.socket, _Address]:
-        """The next connection; raises `BlockingIOError` where another process has taken it."""
+        """The next connection; raises `OSError`: `BlockingIOError` where another process has taken it."""
         if self._door.places.is_someone_less_busy(self._open):
             time.sleep(_COURTESY_SECONDS)
-        return self._door.listening.accept()
+        try:
+            return self._door.listening.accept()
+        except BlockingIOError:
+            raise
+        except OSError as error:  # above all, no descriptor is left: the connection stays at the door
+            log.error("cannot_accept", reason=error.strerror)  # noqa: TRY400 - a place in our source says nothing here
+            time.sleep(_PAUSE_SECONDS)
+            raise
 
     def verify_request(self, _request: object, _address: object) -> bool:
         """Whether there is room for one more connection; if not, it is closed at once."""
@@ -107,7 +115,7 @@ class Listener(ThreadedAssociationServer):
         connection, address = cast("socket.socket", request), cast("_Address", client_address)
         try:
             super().finish_request(*self._greeted(connection, address))
-        except (OSError, NoProxyHeader) as error:
+        except (OSError, RuntimeError, NoProxyHeader) as error:  # RuntimeError: there is no thread to be had
             reason = error.reason if isinstance(error, ssl.SSLError) else str(error)
             log.warning("connection_refused", address=address[0], error=type(error).__name__, reason=reason)
             connection.close()

@@ -6,6 +6,7 @@ An attack follows from its seed, which names it: ``attack(seed)`` in ``harness/h
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import struct
 import threading
@@ -38,6 +39,7 @@ from dosremc_node.simulation.exam import Laterality, View
 pytestmark = pytest.mark.system
 
 IDLE_SECONDS = 2.0
+PLACES = 8
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
 GROWTH_AT_MOST = 60 << 20
@@ -198,6 +200,41 @@ def test_port_probes_do_no_harm(probes: int, target: Target) -> None:
     with target.unharmed(), GoodSender(target):
         for number in range(probes):
             probe(target, number)
+
+
+@pytest.fixture
+def small_target(tmp_path: Path) -> Iterator[Target]:
+    """One with few places, that nobody else attacks."""
+    started = Target(RunningNode(tmp_path / "node", [], f"reception.max_associations={PLACES}", "reception.keep_free_megabytes=0"))
+    yield started
+    started.end()
+
+
+def test_a_receiver_without_descriptors_left_serves_again_once_there_are(small_target: Target) -> None:
+    """More associations than it can have open: it says so now and then, and when they are gone every place is there."""
+    target, good = small_target, GoodSender(small_target)
+    good.send_one()
+    held = footprint(target.process.pid).descriptors
+    usual, most = resource.prlimit(target.process.pid, resource.RLIMIT_NOFILE)
+    # Each needs two. By one of the numbers it is a connection that finds none left, by the other what goes with it.
+    for few in (10, 11):
+        resource.prlimit(target.process.pid, resource.RLIMIT_NOFILE, (held + few, most))
+        said = target.node.log.read_text().count("cannot_accept")
+        crowd = [target.connect() for _ in range(PLACES)]
+        for each in crowd:
+            each.sendall(pdu(1, request()))
+        wait_until(lambda said=said: target.node.log.read_text().count("cannot_accept") > said + 2, "it has no descriptor left")
+        assert target.node.log.read_text().count("cannot_accept") < said + 100
+        for each in crowd:
+            each.close()
+    resource.prlimit(target.process.pid, resource.RLIMIT_NOFILE, (usual, most))
+    for _ in range(2):
+        opened = [associate(target.port, [(MAMMOGRAM, ExplicitVRLittleEndian)]) for _ in range(PLACES)]
+        assert all(association.is_established for association in opened)
+        assert associate(target.port, [(MAMMOGRAM, ExplicitVRLittleEndian)]).is_rejected
+        for association in opened:
+            association.release()
+    good.send_one()
 
 
 def test_senders_of_a_byte_at_a_time_are_cut_off(target: Target) -> None:
