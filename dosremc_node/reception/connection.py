@@ -20,18 +20,25 @@ _WAITING_FOR_THE_END = "Sta13"  # PS3.8 9.2.2: await the end of the transport co
 _PIECE = 1 << 16
 
 
-def prepare(association: Association, idle_seconds: float) -> None:
-    """See that a silent or vanished peer cannot hold an accepted connection for ever, and that nothing is delayed on it."""
+def prepare(association: Association, seconds: float) -> None:
+    """See that nobody who is silent for ``seconds`` holds an accepted connection, and that nothing is delayed on it."""
     connection = _socket_of(association)
     if connection is None:
         return
-    connection.settimeout(idle_seconds)
+    connection.settimeout(seconds)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     hasten(association)
     association.dul.state_machine.do_action = partial(  # type: ignore[method-assign]
         _act, association, association.dul.state_machine.do_action
     )
     association.dul._read_pdu_data = partial(_read, association, association.dul._read_pdu_data)  # type: ignore[method-assign] # noqa: SLF001
+
+
+def be_patient(association: Association, seconds: float) -> None:
+    """Let an admitted peer be silent for ``seconds``, also in the middle of a PDU."""
+    connection = _socket_of(association)
+    if connection is not None:
+        connection.settimeout(seconds)
 
 
 def _read(association: Association, read: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from dosremc_node.artifacts import ArtifactStore, clean_incoming
 from dosremc_node.reception.admission import Admission
 from dosremc_node.reception.certificates import Certificates
-from dosremc_node.reception.connection import close_at_end, end_probe, prepare
+from dosremc_node.reception.connection import be_patient, close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import agree
 from dosremc_node.reception.door import Door
 from dosremc_node.reception.listener import Listener
@@ -139,10 +139,11 @@ class Receiver:
     def _connected(self, event: Event) -> None:
         """A connection: have its objects spooled, and all that it holds given back at its end."""
         association = event.assoc
-        association.dimse = SpoolingProvider(association, self._new_object, self._settings.dimse_timeout_seconds)
-        prepare(association, self._settings.idle_timeout_seconds)
-        wait_for_the_network(association)
+        # First, because the rest may fail where descriptors run out, and pynetdicom goes on then all the same.
         association.run = partial(self._run, association, association.run)  # type: ignore[method-assign]
+        association.dimse = SpoolingProvider(association, self._new_object, self._settings.dimse_timeout_seconds)
+        prepare(association, self._settings.artim_timeout_seconds)
+        wait_for_the_network(association)
 
     def _run(self, association: Association, run: Callable[[], None]) -> None:
         try:
@@ -161,6 +162,7 @@ class Receiver:
         request, address = cast("A_ASSOCIATE", association.requestor.primitive), association.requestor.address or ""
         rejection = self._admission.admit(request, address, association)
         if rejection is None:
+            be_patient(association, self._settings.idle_timeout_seconds)
             association.acceptor.supported_contexts = agree(request.presentation_context_definition_list)
             return
         log.warning("association_rejected", calling_ae_title=request.calling_ae_title, address=address, why=rejection.why)

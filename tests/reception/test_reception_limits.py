@@ -113,11 +113,13 @@ def heard(connection: socket.socket) -> bytes:
         return b""
 
 
-def test_who_asks_for_nothing_is_disconnected_after_the_artim_time(listen: Callable) -> None:
-    """A connection without an association request ends when the timer does, not before."""
+@pytest.mark.parametrize("said", [b"", b"\x01", pdu(1, request())[:50]])
+def test_who_asks_for_nothing_is_disconnected_after_the_artim_time(said: bytes, listen: Callable) -> None:
+    """A connection without an association request, or with a part of one, ends when the timer does, not before."""
     node = listen(artim_timeout_seconds=1.0)
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", node.port), timeout=20) as silent:
+        silent.sendall(said)
         assert silent.recv(100)[:1] in (b"", b"\x07")
     assert 0.9 < time.monotonic() - began < 10
 
