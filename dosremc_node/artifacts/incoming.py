@@ -78,7 +78,8 @@ def _create_locked(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 def _drop(file: BinaryIO, path: Path) -> None:
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the file system is read-only by now: the next start removes it
+        path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # bytes still in the buffer do not fit on the disk: they are not wanted any more
         file.close()
 

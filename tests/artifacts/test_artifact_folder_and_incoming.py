@@ -112,6 +112,19 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_cannot_be_removed_is_closed_all_the_same(tmp_path: Path) -> None:
+    """As on a file system that has become read-only: closing is quiet, and no descriptor stays."""
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    file = IncomingFile(folder)
+    descriptor = file._file.fileno()
+    folder.rename(tmp_path / "elsewhere")
+    folder.touch()
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 def test_the_store_is_found_again_from_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative folder is taken from where the store was opened, even if the program moves afterwards."""
     monkeypatch.chdir(tmp_path)
