@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
-from dosremc_node.errors import NodeError, PeerRefused, PeerUnreachable
+from dosremc_node.errors import NodeError
 from dosremc_node.ledger import Ledger, reconciliation
 from dosremc_node.ledger.reconciliation import MissingStudy
 from dosremc_node.reception import FoundStudy, mammograms_of, mammography_of, move_study
@@ -79,7 +79,7 @@ def _fetch(settings: Settings, study: MissingStudy) -> str:
     own = settings.node.ae_title
     try:
         states = list(move_study(settings.destination(study.source), own, own, study.study_instance_uid))
-    except (PeerUnreachable, PeerRefused) as error:
+    except NodeError as error:
         return str(error)
     failed = states[-1].failed if states else 0
     return f"{failed} objects could not be sent" if failed else ""

@@ -22,6 +22,8 @@ _POLL_SECONDS = 1.0
 _ENTRIES_AT_ONCE = 500
 _HOLD = timedelta(seconds=60)
 _AGAIN_SECONDS = 10.0
+_PAUSE_SECONDS = 0.2
+"""Between two batches of a trail that has much to be told of, such as after an upgrade: SQLite's writers have no queue to wait in."""
 
 
 class Auditor:
@@ -58,7 +60,7 @@ class Auditor:
 
     def step(self) -> None:
         """Look once."""
-        while transfers.tell_of_instances(self._ledger):
+        while transfers.tell_of_instances(self._ledger) and not self._stop.wait(_PAUSE_SECONDS):
             pass
         transfers.tell_of_refusals(self._ledger)
         for sink in self._sinks:

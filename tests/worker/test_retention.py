@@ -154,34 +154,35 @@ def test_an_image_that_comes_again_while_it_is_removed_stays(open_one: OpenOne, 
         assert list(digests) == []
 
 
-def test_a_late_image_of_a_study_whose_images_were_removed_replaces_no_whole_report(
-    open_one: OpenOne, arrive: Arrive, exam: SimulatedExam
-) -> None:
-    """Its revision names every image that could not be read, and shows no score made of a part of the study."""
+@pytest.fixture
+def emptied(open_one: OpenOne, arrive: Arrive, exam: SimulatedExam) -> Node:
+    """A node that has finished a study of the exam's first three images, and removed them."""
     node = open_one(f"storage.images_free_megabytes={1 << 40}")
-    for image in exam.images[:3]:
-        arrive(node, image.content)
+    digests = [arrive(node, image.content) for image in exam.images[:3]]
     finish(node)
     make_room(node, A_YEAR_LATER)
-    late = arrive(node, exam.images[3].content)
-    plan = opened(node).plan
+    assert not any(is_kept(node, digest) for digest in digests)
+    return node
+
+
+def test_a_late_image_of_a_study_whose_images_were_removed_replaces_no_whole_report(
+    emptied: Node, arrive: Arrive, exam: SimulatedExam
+) -> None:
+    """Its revision names every image that could not be read, and shows no score made of a part of the study."""
+    late = arrive(emptied, exam.images[3].content)
+    plan = opened(emptied).plan
     assert plan.not_assessed is NotAssessedReason.IMAGES_REMOVED
     assert [image.not_assessed for image in plan.images] == [NotAssessedReason.REMOVED] * 3 + [None]
     assert plan.images[3].sha256 == late
 
 
 def test_a_whole_study_that_comes_again_with_a_late_image_is_assessed_as_a_whole(
-    open_one: OpenOne, arrive: Arrive, exam: SimulatedExam
+    emptied: Node, arrive: Arrive, exam: SimulatedExam
 ) -> None:
     """What was removed and is there again counts as if it had never been removed."""
-    node = open_one(f"storage.images_free_megabytes={1 << 40}")
-    for image in exam.images[:3]:
-        arrive(node, image.content)
-    finish(node)
-    make_room(node, A_YEAR_LATER)
     for image in exam.images:
-        arrive(node, image.content)
-    plan = opened(node).plan
+        arrive(emptied, image.content)
+    plan = opened(emptied).plan
     assert plan.not_assessed is None
     assert [image.not_assessed for image in plan.images] == [None] * 4
 
