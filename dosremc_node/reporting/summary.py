@@ -7,7 +7,7 @@ names in front; any other encoding of scores that we tried opened blank or as ru
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from highdicom.sr import (
     CodeContentItem,
@@ -23,7 +23,10 @@ from pydicom.sr.coding import Code
 
 from dosremc_node.records import Assessment, BreastScore, Document, DocumentKind, ImageScore, Plan, Release, StudyImage
 from dosremc_node.reporting import codes, wording
+from dosremc_node.reporting.content_items import container, percentage
 from dosremc_node.reporting.document import Case, Draft, finish
+
+_CONTAINS: Final = RelationshipTypeValues.CONTAINS
 
 
 def summary_report(case: Case) -> Document:
@@ -40,13 +43,13 @@ def summary_content(case: Case) -> ContainerContentItem:
         *_not_assessed(assessment, plan),
         _provenance(case.release, assessment, plan),
     ]
-    return _container(codes.DIAGNOSTIC_IMAGING_REPORT, items, relationship=None)
+    return container(codes.DIAGNOSTIC_IMAGING_REPORT, None, *items)
 
 
 def _result(case: Case) -> Iterable[ContentItem]:
     """What a hurried reader takes away: it comes first."""
     assessment, revision = case.assessment, case.revision
-    yield CodeContentItem(codes.RESULT, _result_code(assessment), RelationshipTypeValues.CONTAINS)
+    yield CodeContentItem(codes.RESULT, _result_code(assessment), _CONTAINS)
     yield _text(codes.IMPRESSION, wording.impression(assessment, revision.plan))
     if assessment.shown and assessment.exam_probability is not None:
         yield _probability(assessment.exam_probability)
@@ -64,11 +67,11 @@ def _result_code(assessment: Assessment) -> Code:
 def _breast(breast: BreastScore, assessment: Assessment, plan: Plan) -> ContainerContentItem:
     images = {image.header.sop_instance_uid: image for image in plan.images}
     views = [_view(score, images[score.sop_instance_uid]) for score in assessment.images if score.laterality is breast.laterality]
-    return _container(codes.BREAST[breast.laterality], [_probability(breast.probability), *views])
+    return container(codes.BREAST[breast.laterality], _CONTAINS, _probability(breast.probability), *views)
 
 
 def _view(score: ImageScore, image: StudyImage) -> ContainerContentItem:
-    return _container(codes.view_section(f"{score.laterality} {score.view}"), [_probability(score.probability, image)])
+    return container(codes.view_section(f"{score.laterality} {score.view}"), _CONTAINS, _probability(score.probability, image))
 
 
 def _not_assessed(assessment: Assessment, plan: Plan) -> Iterable[ContentItem]:
@@ -76,7 +79,7 @@ def _not_assessed(assessment: Assessment, plan: Plan) -> Iterable[ContentItem]:
     lines = [_text(codes.IMAGE, line, image) for image, line in wording.not_assessed_lines(plan.images, assessment)]
     lines += [_text(codes.IMAGE, line) for line in wording.withdrawn_lines(plan)]
     if lines:
-        yield _container(codes.NOT_ASSESSED_SECTION, lines)
+        yield container(codes.NOT_ASSESSED_SECTION, _CONTAINS, *lines)
 
 
 def _provenance(release: Release, assessment: Assessment, plan: Plan) -> ContainerContentItem:
@@ -92,7 +95,7 @@ def _provenance(release: Release, assessment: Assessment, plan: Plan) -> Contain
         items.insert(4, _text(codes.BANK, str(plan.bank)))
     if assessment.shown and plan.operating_point is not None:
         items.insert(0, _text(codes.OPERATING_POINT, wording.operating_point(plan.operating_point)))
-    return _container(codes.PROVENANCE_SECTION, items)
+    return container(codes.PROVENANCE_SECTION, _CONTAINS, *items)
 
 
 _Item = TypeVar("_Item", bound=ContentItem)
@@ -100,28 +103,13 @@ _Item = TypeVar("_Item", bound=ContentItem)
 # --- Content items ----------------------------------------------------------------------------------------------------
 
 
-def _container(
-    name: Code,
-    items: Iterable[ContentItem],
-    relationship: RelationshipTypeValues | None = RelationshipTypeValues.CONTAINS,
-) -> ContainerContentItem:
-    container = ContainerContentItem(name, is_content_continuous=False, relationship_type=relationship)
-    container.ContentSequence = ContentSequence(list(items))
-    return container
-
-
 def _text(name: Code, value: str, image: StudyImage | None = None) -> TextContentItem:
-    item = TextContentItem(name, value, RelationshipTypeValues.CONTAINS)
+    item = TextContentItem(name, value, _CONTAINS)
     return _inferred_from(item, image)
 
 
 def _probability(probability: float, image: StudyImage | None = None) -> NumContentItem:
-    item = NumContentItem(
-        codes.PROBABILITY_OF_CANCER, 100.0 * probability, codes.PERCENT, relationship_type=RelationshipTypeValues.CONTAINS
-    )
-    # Readers print the text, programs read the float, which keeps every digit.
-    item.MeasuredValueSequence[0].NumericValue = f"{100 * probability:.1f}"
-    return _inferred_from(item, image)
+    return _inferred_from(percentage(codes.PROBABILITY_OF_CANCER, probability, _CONTAINS), image)
 
 
 def _inferred_from(item: _Item, image: StudyImage | None) -> _Item:
