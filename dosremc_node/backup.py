@@ -3,7 +3,8 @@
 ``OUT/artifacts`` has every image, saliency map and document, once: a further backup to the same folder copies only what is new.
 ``OUT/<time>`` has what belongs to that moment: ledger and engine, the configuration, the releases, the anchors of the audit
 trail, and a manifest of digests, written last, without which it does not count. Rows are copied before artifacts, so that
-every row's bytes are there. Network inputs are left out: they are made again.
+every row's bytes are there, and the engine before the ledger, which then is as after a crash: the ledger may know of steps that the
+engine does not, never the other way round. Network inputs are left out: they are made again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dosremc_node.ledger import audit, open_ledger
 from dosremc_node.settings import Settings
 
 MANIFEST = "manifest.json"
-_DATABASES = {"ledger.sqlite": "url", "engine.sqlite": "engine_url"}
+_DATABASES = {"engine.sqlite": "engine_url", "ledger.sqlite": "url"}
 _KINDS = (ArtifactKind.IMAGE, ArtifactKind.SALIENCY, ArtifactKind.DOCUMENT)
 
 

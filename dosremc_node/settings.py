@@ -283,6 +283,14 @@ class Destination(_Section):
             raise ValueError("an AE title, a host and a port greater than 0 are expected, or a dicomweb table")
         return _ae_title(str(value)) if field.field_name == "ae_title" else value
 
+    @field_validator("tls")
+    @classmethod
+    def _spoken(cls, value: DestinationTls | None, field: ValidationInfo) -> DestinationTls | None:
+        web = field.data.get("dicomweb")
+        if value and web and not web.url.startswith("https://"):
+            raise ValueError("with a tls table the url of the dicomweb table begins with https://: by http documents go in the clear")
+        return value
+
     @field_validator("commitment")
     @classmethod
     def _asked_by_dicom(cls, value: bool, field: ValidationInfo) -> bool:

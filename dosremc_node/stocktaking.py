@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Stock:
-    """What was found: images entered, leftovers removed, and images that have newly gone missing."""
+    """What was found: images entered, leftovers removed, and images that are missing."""
 
     entered: int = 0
     removed: int = 0

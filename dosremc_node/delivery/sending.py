@@ -93,8 +93,8 @@ def _dataset(document: Sendable) -> Dataset:
 
 
 def _comment(answer: Dataset) -> str:
-    """The status in words, with what the PACS wrote beside it."""
-    said = str(answer.get("ErrorComment") or "").strip()
+    """The status in words, with what the PACS wrote beside it, without control characters: PostgreSQL refuses NUL."""
+    said = "".join(filter(str.isprintable, str(answer.get("ErrorComment") or ""))).strip()
     return f"{words_of(answer.Status)}: {said}" if said else words_of(answer.Status)
 
 

@@ -89,6 +89,8 @@ def _take_back(session: Session, same_uid: Sequence[InstanceRow], received: Rece
         return False
     study = session.get_one(StudyRow, withdrawn.study_id, with_for_update=True)
     check_transition(STANDINGS, f"instance {withdrawn.id}", Standing(withdrawn.standing), Standing.PRIMARY)
+    # While it was withdrawn, what came was not compared with it.
+    conflicts.note_identity(session, study, from_json(ImageHeader, withdrawn.header).who, Standing.PRIMARY, received.received_at)
     withdrawn.standing = Standing.PRIMARY
     study.last_received_at = received.received_at
     session.flush()

@@ -79,6 +79,13 @@ def test_every_status_is_read(
     assert result.comment.endswith(": what the PACS says")
 
 
+def test_comment_with_control_characters_can_be_kept(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
+    """An answer that the ledger cannot keep would be an answer that was never given."""
+    scp = start_scp(status=0xC000, comment="what\0the\x1b[1mPACS says")
+    (result,) = send(scp.destination(), "NODE", [a_document(1)], rendition)
+    assert result.comment.endswith(": whatthe[1mPACS says")
+
+
 def test_duplicate_that_the_pacs_has_is_delivered(start_scp: Callable[..., Any], a_document: Callable[..., Document]) -> None:
     """Promise 4: 0x0111 after a crash means delivered, once the PACS has been asked."""
     scp = start_scp()

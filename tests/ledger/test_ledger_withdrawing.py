@@ -10,6 +10,8 @@ from harness.ledger import NOW, at_once, held, image, opened, plan
 from sqlalchemy import select
 
 from dosremc_node.ledger import Ledger, audit
+from dosremc_node.ledger.conflict_decisions import list_conflicts
+from dosremc_node.ledger.conflicts import ConflictKind
 from dosremc_node.ledger.overview import find_study, instance_counts, list_studies
 from dosremc_node.ledger.receiving import Receipt, contender_and_primary, contenders, record_object, settle_contender
 from dosremc_node.ledger.revisions import due_studies, open_revision, park_revision
@@ -107,6 +109,20 @@ def test_a_rejected_image_that_is_sent_again_stays_rejected(ledger: Ledger, reas
     (contender,) = contenders(ledger)
     assert contender_and_primary(ledger, contender) == ("e" * 64, f"{1:064x}")
     settle_contender(ledger, contender, Standing.VARIANT)
+    assert next_revision(ledger) is None
+
+
+def test_an_image_that_comes_back_to_another_womans_makes_it_two(ledger: Ledger) -> None:
+    """While it was withdrawn hers was the only one: taken back, it must not be scored with hers."""
+    finish(ledger, opened(ledger))
+    reject(ledger, "1.2.3.1", reason=RejectionReason.RETENTION_EXPIRED)
+    finish(ledger, next_revision(ledger) or pytest.fail("no revision"))
+    received, header = image(2)
+    record_object(ledger, received, replace(header, who=replace(header.who, patient_id="P2")), at_once)
+    assert list_conflicts(ledger) == []
+    assert record_object(ledger, *image(1), at_once) is Receipt.TAKEN_BACK
+    (conflict,) = list_conflicts(ledger)
+    assert conflict.kind is ConflictKind.TWO_PATIENTS
     assert next_revision(ledger) is None
 
 

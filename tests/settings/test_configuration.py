@@ -67,6 +67,16 @@ def test_a_wrong_setting_is_named_with_its_line_value_and_what_was_expected(
     assert expected in message
 
 
+def test_tls_is_never_left_out_in_silence(tmp_path: Path) -> None:
+    """A DICOMweb service that is spoken to by HTTP has no use for a tls table: whoever wrote one expects that it holds."""
+    file = tmp_path / "node.toml"
+    file.write_text("[[destinations]]\nname='a'\ndicomweb={url='http://pacs.example/dicom-web'}\ntls={}\n")
+    with pytest.raises(WrongSetting, match=r"https://"):
+        load(file, [])
+    file.write_text("[[destinations]]\nname='a'\ndicomweb={url='https://pacs.example/dicom-web'}\ntls={}\n")
+    assert load(file, []).destinations[0].tls is not None
+
+
 def test_a_missing_key_of_a_destination_is_named(tmp_path: Path) -> None:
     """A destination without a host cannot be used, and the message says which key is missing."""
     file = tmp_path / "node.toml"
