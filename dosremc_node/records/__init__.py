@@ -32,7 +32,7 @@ from dosremc_node.records.images import (
     View,
 )
 from dosremc_node.records.models import BankId, Domain, OperatingPoint, PreprocessingSpec, Release
-from dosremc_node.records.outcomes import LabelState
+from dosremc_node.records.outcomes import Diagnosis, LabelState, OutcomeReport, OutcomeStatus, Provenance
 from dosremc_node.records.patients import PatientIdentifier, PatientMerge, PatientUpdate, are_two_women, differing
 from dosremc_node.records.rejections import WITHDRAWN, RejectionNote, RejectionReason
 from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevision, UnknownScannerPolicy
@@ -48,6 +48,7 @@ __all__ = [
     "CommitmentReport",
     "DeliveryOutcome",
     "DeliveryResult",
+    "Diagnosis",
     "Document",
     "DocumentFile",
     "DocumentKind",
@@ -65,6 +66,8 @@ __all__ = [
     "NetworkOutput",
     "NotAssessedReason",
     "OperatingPoint",
+    "OutcomeReport",
+    "OutcomeStatus",
     "PatientAndStudy",
     "PatientIdentifier",
     "PatientMerge",
@@ -75,6 +78,7 @@ __all__ = [
     "PredecessorDocument",
     "PreprocessingSpec",
     "PresentationIntent",
+    "Provenance",
     "ReceivedObject",
     "RejectionNote",
     "RejectionReason",

@@ -1,8 +1,13 @@
-"""What is known of the truth."""
+"""What is known of the truth: what another system reports of a woman, and what that makes of a breast of one of her exams."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
+
+from dosremc_node.records.images import Laterality
+from dosremc_node.records.patients import PatientIdentifier
 
 
 class LabelState(StrEnum):
@@ -12,3 +17,55 @@ class LabelState(StrEnum):
     POSITIVE = "positive"
     CONFIRMED_NEGATIVE = "confirmed negative"
     UNKNOWN = "unknown"
+
+
+class Provenance(StrEnum):
+    """How the truth of a breast came to be known."""
+
+    SCREEN_DETECTED = "screen-detected"
+    INTERVAL = "interval"
+    BIOPSY_BENIGN = "biopsy benign"
+    FOLLOW_UP = "follow-up"
+    RANDOM_AUDIT = "random audit"
+
+
+class Diagnosis(StrEnum):
+    """What a report of pathology or of a follow-up says of a breast."""
+
+    MALIGNANT = "malignant"
+    BENIGN = "benign"
+    NORMAL = "normal"
+    """A later examination found nothing."""
+
+
+class OutcomeStatus(StrEnum):
+    """What a report is to an earlier one of the same identifier (HL7 table 0085, FHIR DiagnosticReport.status)."""
+
+    PRELIMINARY = "preliminary"
+    FINAL = "final"
+    CORRECTED = "corrected"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReport:
+    """What one report says of one breast.
+
+    ``identifier`` names the result at its ``source``: a correction or a withdrawal carries the one that it replaces. ``laterality`` and
+    ``diagnosis`` are None where the report does not say so for certain, and then ``review`` says why a person is to look. ``codes`` are
+    those that the diagnosis was read from, as ``code^coding system``. ``examined_on`` is when the tissue was taken or the follow-up made.
+    """
+
+    source: str
+    identifier: str
+    status: OutcomeStatus
+    patient: PatientIdentifier
+    accession_number: str
+    laterality: Laterality | None
+    diagnosis: Diagnosis | None
+    examined_on: date | None
+    codes: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    provenance: Provenance | None = None
+    """Where the report itself says how the truth came to be known."""
+    review: str = ""
