@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from dosremc_node.network.evaluation import Estimate, calibrated
 from dosremc_node.recalibration.scores import Scores
-from dosremc_node.records import OperatingPoint
+from dosremc_node.records import LARGEST_WEIGHT, OperatingPoint
 
 Z95 = 1.959963984540054
-LARGEST_WEIGHT = 20.0
-"""A weight is clipped here, so that one woman cannot stand for a year; how many were is reported."""
 
 
 def weighted(scores: Scores, recalled: NDArray[np.bool_], audit_share: float) -> tuple[Scores, int]:

@@ -32,7 +32,7 @@ from dosremc_node.records.images import (
     View,
 )
 from dosremc_node.records.models import BankId, Domain, OperatingPoint, PreprocessingSpec, Release
-from dosremc_node.records.outcomes import Diagnosis, LabelState, OutcomeReport, OutcomeStatus, Provenance
+from dosremc_node.records.outcomes import LARGEST_WEIGHT, Diagnosis, LabelState, OutcomeReport, OutcomeStatus, Provenance
 from dosremc_node.records.patients import PatientIdentifier, PatientMerge, PatientUpdate, are_two_women, differing
 from dosremc_node.records.rejections import WITHDRAWN, RejectionNote, RejectionReason
 from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevision, UnknownScannerPolicy
@@ -40,6 +40,7 @@ from dosremc_node.records.tensors import BatchNormMoments, InputGeometry, LayerM
 
 __all__ = [
     "DEFAULT_DOCUMENTS",
+    "LARGEST_WEIGHT",
     "WITHDRAWN",
     "Assessment",
     "BankId",

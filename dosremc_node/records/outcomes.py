@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from dosremc_node.records.images import Laterality
@@ -69,3 +69,9 @@ class OutcomeReport:
     provenance: Provenance | None = None
     """Where the report itself says how the truth came to be known."""
     review: str = ""
+    issued_at: datetime | None = None
+    """When the source says that it issued this version, with its zone (OBX-14, OBR-22; FHIR ``issued``): it puts corrections in order."""
+
+
+LARGEST_WEIGHT = 20.0
+"""Selection weights are clipped here, so that one woman cannot stand for a year; how many were is reported."""
