@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 
 from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.exams import AssessedExam
 from dosremc_node.ledger.overview import find_study, list_studies
 from dosremc_node.ledger.receiving import (
     record_object,
@@ -17,7 +18,8 @@ from dosremc_node.ledger.revisions import (
     open_revision,
     take_in_hand,
 )
-from dosremc_node.ledger.states import StudyState
+from dosremc_node.ledger.states import RevisionState, StudyState
+from dosremc_node.ledger.tables import RevisionRow, StudyRow
 from dosremc_node.records import (
     Assessment,
     BankId,
@@ -27,7 +29,10 @@ from dosremc_node.records import (
     DocumentKind,
     Domain,
     ImageHeader,
+    ImageNotAssessed,
+    ImageScore,
     Laterality,
+    NotAssessedReason,
     OperatingPoint,
     PatientAndStudy,
     Plan,
@@ -37,6 +42,7 @@ from dosremc_node.records import (
     StudyImage,
     StudyRevision,
     View,
+    to_json,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -117,3 +123,59 @@ def never(_attempts: int) -> datetime | None:
 def state_of(ledger: Ledger, study_id: StudyId) -> StudyState:
     """What `status` shows."""
     return next(row.state for row in list_studies(ledger) if row.study_id == study_id)
+
+
+def enter_exams(ledger: Ledger, exams: Iterable[AssessedExam]) -> None:
+    """Enter finished exams as rows, as the node would have left them; ``study_id`` is also the number of the woman."""
+    with ledger.transaction() as session:
+        for exam in exams:
+            session.add(_study_row(exam))
+            session.flush()
+            session.add(_revision_row(exam))
+
+
+def _study_row(exam: AssessedExam) -> StudyRow:
+    at = datetime(exam.taken_on.year, exam.taken_on.month, exam.taken_on.day, 12, tzinfo=UTC)
+    return StudyRow(
+        study_id=exam.study_id,
+        study_instance_uid=f"1.2.{exam.study_id}",
+        patient_id=exam.study_id,
+        issuer_of_patient_id="ISSUER",
+        accession_number=f"A{exam.study_id}",
+        study_date=exam.taken_on,
+        first_received_at=at,
+        last_received_at=at,
+    )
+
+
+def _revision_row(exam: AssessedExam) -> RevisionRow:
+    at = datetime(exam.taken_on.year, exam.taken_on.month, exam.taken_on.day, 12, 1, tzinfo=UTC)
+    birth_date = f"{exam.taken_on.year - exam.age}0101" if exam.age is not None else ""
+    who = PatientAndStudy(f"1.2.{exam.study_id}", exam.study_id, "ISSUER", f"A{exam.study_id}", exam.taken_on, birth_date=birth_date)
+    why = NotAssessedReason.UNKNOWN_SCANNER if exam.in_shadow else None
+    scores = tuple(
+        ImageScore(f"{who.study_instance_uid}.{place}", each.laterality, each.view, each.logit, 0.5, positive=each.positive, findings=())
+        for place, each in enumerate(exam.images)
+    )
+    left_out = tuple(ImageNotAssessed(f"{who.study_instance_uid}.9{place}", "?", reason) for place, reason in enumerate(exam.not_assessed))
+    headers = [
+        ImageHeader(who, score.sop_instance_uid, "1.2.840.10008.5.1.4.1.1.1.2", "1.9", "MG", SCANNER, score.laterality, score.view)
+        for score in scores
+    ]
+    pinned = plan([(place, image.sha256, header) for place, (image, header) in enumerate(zip(exam.images, headers, strict=True))])
+    assessment = Assessment(scores, (), 0.5 if scores else None, exam.positive, left_out, why)
+    return RevisionRow(
+        study_id=exam.study_id,
+        number=1,
+        state=RevisionState.DONE,
+        release_id=exam.release_id,
+        domain=exam.domain,
+        bank_sha256=exam.bank_sha256,
+        scanner_key=exam.scanner_key,
+        threshold=0.5,
+        plan=to_json(pinned),
+        assessment=to_json(assessment),
+        opened_at=at,
+        assessed_at=at,
+        finished_at=at,
+    )
