@@ -341,6 +341,81 @@ class TooFewEvents(NodeError):
     """There are {events} exams with a known malignancy and at least {needed} are needed: wait for more outcomes."""
 
 
+class WindowTaken(NodeError):
+    """The window {window} of {domain} is being run by {holder}: one run has it, over all processes."""
+
+
+class LooksSpent(NodeError):
+    """After {looks} looks the {family} has spent its chance of {alpha} to err: no further look until the change plan plans more of them."""
+
+
+class ExamsJudgedBefore(NodeError):
+    """{exams} of the exams have judged {family} before, and each judges once: take later ones."""
+
+
+class NoSuchProposal(NodeError):
+    """There is no proposal {proposal}: `dosremc-node releases proposals` lists them."""
+
+
+class NoReleasesFolder(NodeError):
+    """There is no folder that a new release could be written to: set `releases.folder`."""
+
+
+class ProposalDamaged(NodeError):
+    """{what} of the proposal {proposal} is not what was judged: it was changed since. The proposal cannot be promoted; have it withdrawn and proposed anew."""
+
+
+class OutsideTheChangePlan(NodeError):
+    """The proposal {proposal} is refused: {rule} ({numbers})."""
+
+
+class ProposalStale(NodeError):
+    """The proposal {proposal} would change {parent}, and {in_force} is in force: it is to be proposed anew."""
+
+
+class ApproverNotNamed(NodeError):
+    """{approver!r} cannot approve the proposal {proposal}: name the person who answers for it, who is not its proposer ({proposer})."""
+
+
+class StillInShadow(NodeError):
+    """The proposal {proposal} has scored {exams} exams in shadow and the change plan asks for {needed}: wait for more."""
+
+
+class WindowPromotedBefore(NodeError):
+    """The window {window} of {domain} has already brought a promotion ({other}): each brings one at most."""
+
+
+class NothingToRollBackTo(NodeError):
+    """{release} cannot be rolled back to {to}: it is not among the releases that it came from ({known})."""
+
+
+class ReleaseChangedMeanwhile(NodeError):
+    """Nothing was rolled back: {release} was put in force meanwhile."""
+
+
+class DomainNotWithheld(NodeError):
+    """The results of {domain} are not withheld: they are shown already."""
+
+
+class OnlyByApproval(NodeError):
+    """{release} was made of the proposal {proposal}, which is {state}: `dosremc-node releases approve {proposal}` is the way for it."""
+
+
+# --- Outcomes ---------------------------------------------------------------------------------------------------------
+
+
+class NoSuchOutcome(NodeError):
+    """There is no outcome {outcome} that counts: `dosremc-node outcomes list` shows those that there are."""
+
+
+class WrongOutcomeResolution(NodeError):
+    """The outcome {outcome} cannot be resolved like that: {why}."""
+
+
+class NoSuchObjection(NodeError):
+    """There is no objection {objection} in force: `dosremc-node outcomes objections` lists them."""
+
+
 # --- Audit and backup -------------------------------------------------------------------------------------------------
 
 

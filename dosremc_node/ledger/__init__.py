@@ -8,6 +8,8 @@ was measured of the images (`moments`), what a clock that was set back leaves (`
 """
 
 from dosremc_node.ledger import hospital_tables as hospital_tables  # so that the metadata is whole whoever asks for it
+from dosremc_node.ledger import outcome_tables as outcome_tables
+from dosremc_node.ledger import proposal_tables as proposal_tables
 from dosremc_node.ledger.database import Ledger, open_ledger
 
 __all__ = ["Ledger", "open_ledger"]

@@ -6,12 +6,12 @@ here (`identities_of`) to whoever looks for what belongs to a study. A change co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dosremc_node.errors import NoSuchPatientChange
@@ -89,10 +89,11 @@ def identities_of(ledger: Ledger, patient: PatientIdentifier) -> frozenset[Patie
     A number without an issuer is the same as the number with one, unless the ledger knows that number of more than one issuer.
     """
     with ledger.reading() as session:
-        return _identities(session, patient)
+        return identities(session, patient)
 
 
-def _identities(session: Session, patient: PatientIdentifier) -> frozenset[PatientIdentifier]:
+def identities(session: Session, patient: PatientIdentifier) -> frozenset[PatientIdentifier]:
+    """The same within a transaction."""
     known: set[PatientIdentifier] = set()
     to_follow = {patient}
     while to_follow:
@@ -108,13 +109,14 @@ def _same_woman(session: Session, patient: PatientIdentifier) -> set[PatientIden
     found = {PatientIdentifier(row.patient_id, row.issuer) for row in into}
     given_up = session.scalars(merges.filter_by(patient_id=patient.patient_id, issuer=patient.issuer))
     found |= {PatientIdentifier(row.prior_patient_id or "", row.prior_issuer or "") for row in given_up}
-    issuers = _issuers_of(session, patient.patient_id) | {patient.issuer} - {""}
+    issuers = issuers_of(session, patient.patient_id) | {patient.issuer} - {""}
     if len(issuers) == 1:
         found |= {PatientIdentifier(patient.patient_id, issuer) for issuer in ("", *issuers)}
     return found
 
 
-def _issuers_of(session: Session, patient_id: str) -> set[str]:
+def issuers_of(session: Session, patient_id: str) -> set[str]:
+    """Who is known to have issued this number."""
     in_force = PatientChangeRow.undone_at.is_(None)
     queries = (
         select(StudyRow.issuer_of_patient_id).where(StudyRow.patient_id == patient_id),
@@ -124,12 +126,24 @@ def _issuers_of(session: Session, patient_id: str) -> set[str]:
     return {issuer for query in queries for issuer in session.scalars(query.distinct()) if issuer}
 
 
+def one_identifier_each(session: Session, patients: Collection[PatientIdentifier]) -> Mapping[PatientIdentifier, PatientIdentifier]:
+    """For each of ``patients`` the same identifier as for whoever else of them is the same woman.
+
+    Most women have one identifier: only those whose number a message or several issuers name are followed.
+    """
+    studies = session.execute(select(StudyRow.patient_id, func.count(StudyRow.issuer_of_patient_id.distinct())).group_by(StudyRow.patient_id))
+    to_follow = {number for number, issuers in studies if issuers > 1}
+    for column in (PatientChangeRow.patient_id, PatientChangeRow.prior_patient_id):
+        to_follow |= {number for number in session.scalars(select(column).where(PatientChangeRow.undone_at.is_(None)).distinct()) if number}
+    return {each: min(identities(session, each)) if each.patient_id in to_follow else each for each in patients}
+
+
 def studies_of(ledger: Ledger, patient: PatientIdentifier) -> Sequence[StudyId]:
     """The studies that came under any of a woman's identifiers."""
     with ledger.reading() as session:
         found = {
             study_id
-            for each in _identities(session, patient)
+            for each in identities(session, patient)
             for study_id in session.scalars(
                 select(StudyRow.study_id).where(StudyRow.patient_id == each.patient_id, StudyRow.issuer_of_patient_id == each.issuer)
             )
