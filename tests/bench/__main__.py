@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bench import cost, decoding, inference, inference_on_gpu, ingest, ingest_memory, latency, memory, swap, throughput
+from bench import cost, decoding, inference, inference_on_gpu, ingest, ingest_memory, latency, memory, recalibration, swap, throughput
 from bench.measuring import Result, Scope
 
 BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
@@ -24,6 +24,7 @@ BENCHES: dict[str, Callable[[Scope], Iterator[Result]]] = {
     "swap": swap.run,
     "memory": memory.run,
     "cost": cost.run,
+    "recalibration": recalibration.run,
     "ingest.1": ingest.one_association,
     "ingest.8": ingest.eight_associations,
     "ingest.small": ingest.small_objects,

@@ -58,10 +58,15 @@ class Result:
 
     def line(self) -> str:
         """For people."""
-        text = f"{self.name:<28} {self.figure:>9.1f} {self.unit}"
+        text = f"{self.name:<28} {_short(self.figure):>9} {self.unit}"
         if each := self.comparison:
             text += f"; {each.ratio:.2f} ({each.low:.2f} to {each.high:.2f}, {each.pairs} pairs) against {each.against}"
-        return text + "".join(f"; {key} {value:.1f}" for key, value in self.further.items())
+        return text + "".join(f"; {key} {_short(value)}" for key, value in self.further.items())
+
+
+def _short(value: float) -> str:
+    """One decimal, or three digits of what is small."""
+    return f"{value:.1f}" if abs(value) >= 10 or value == 0 else f"{value:.3g}"
 
 
 def say(text: str) -> None:
