@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -342,6 +343,41 @@ class ReconciliationSettings(_Section):
     fetch_attempts: int = Field(3, ge=1)
 
 
+def _months(count: float) -> timedelta:
+    return timedelta(days=count * 365.2425 / 12)
+
+
+class OutcomeSettings(_Section):
+    """What is made of pathology and follow-up. A report is of an exam at most ``match_months`` before it.
+
+    Without a cancer for ``maturity_months`` after an exam it was negative, where ``follow_up_is_complete``: the hospital then tells the node
+    of cancers found elsewhere too, from a registry; otherwise what was never reported on stays unknown. A cancer within
+    ``work_up_months`` of an exam was detected by it, a later one is an interval cancer. ``audit_share`` of the exams that were not flagged
+    are drawn by lot for a person to follow up: 0 draws none.
+    """
+
+    match_months: float = Field(36.0, gt=0, le=120)
+    maturity_months: float = Field(24.0, gt=0, le=120)
+    work_up_months: float = Field(6.0, gt=0, le=24)
+    follow_up_is_complete: bool = True
+    audit_share: float = Field(0.0, ge=0, le=1)
+
+    @property
+    def match_within(self) -> timedelta:
+        """How long after an exam a report can be of it."""
+        return _months(self.match_months)
+
+    @property
+    def maturity(self) -> timedelta:
+        """When a negative may be believed."""
+        return _months(self.maturity_months)
+
+    @property
+    def work_up(self) -> timedelta:
+        """How long a recalled woman is worked up."""
+        return _months(self.work_up_months)
+
+
 class MonitoringSettings(_Section):
     """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look.
 
@@ -388,6 +424,7 @@ class Settings(_Section):
     destinations: tuple[Destination, ...] = ()
     messages: MessageSettings = MessageSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     audit: AuditSettings = AuditSettings()
 
