@@ -45,6 +45,24 @@ class DeliveryState(StrEnum):
     """Not to be delivered any more: a person said so, or the destination's settings do of what it does not accept."""
 
 
+class ProposalState(StrEnum):
+    """How far a proposed change of a release has come."""
+
+    PROPOSED = "proposed"
+    REFUSED = "refused"
+    """The gate, a person or its time in shadow refused it."""
+    PASSED = "passed"
+    """The gate let it pass; it waits for an approver."""
+    SHADOW = "shadow"
+    """The gate let it pass; it scores live exams without being shown, and then waits for an approver."""
+    APPROVED = "approved"
+    """Its release is being written and put in force."""
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled-back"
+    WITHDRAWN = "withdrawn"
+    """A newer one took its place, or what it would change is no longer in force."""
+
+
 class StudyState(StrEnum):
     """What `status` shows of a study; see the module's docstring for how it follows from the rows."""
 
@@ -78,6 +96,17 @@ DELIVERIES: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     DeliveryState.PARKED: frozenset({DeliveryState.DUE, DeliveryState.DELIVERED, DeliveryState.GIVEN_UP}),
     DeliveryState.DELIVERED: frozenset(),
     DeliveryState.GIVEN_UP: frozenset(),
+}
+
+PROPOSALS: Mapping[ProposalState, frozenset[ProposalState]] = {
+    ProposalState.PROPOSED: frozenset({ProposalState.REFUSED, ProposalState.PASSED}),
+    ProposalState.PASSED: frozenset({ProposalState.SHADOW, ProposalState.APPROVED, ProposalState.REFUSED, ProposalState.WITHDRAWN}),
+    ProposalState.SHADOW: frozenset({ProposalState.APPROVED, ProposalState.REFUSED, ProposalState.WITHDRAWN}),
+    ProposalState.APPROVED: frozenset({ProposalState.PROMOTED, ProposalState.REFUSED, ProposalState.WITHDRAWN}),
+    ProposalState.PROMOTED: frozenset({ProposalState.ROLLED_BACK}),
+    ProposalState.REFUSED: frozenset(),
+    ProposalState.ROLLED_BACK: frozenset(),
+    ProposalState.WITHDRAWN: frozenset(),
 }
 
 
