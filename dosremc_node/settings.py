@@ -354,6 +354,10 @@ class OutcomeSettings(_Section):
     of cancers found elsewhere too, from a registry; otherwise what was never reported on stays unknown. A cancer within
     ``work_up_months`` of an exam was detected by it, a later one is an interval cancer. ``audit_share`` of the exams that were not flagged
     are drawn by lot for a person to follow up: 0 draws none.
+
+    Finished files (HL7 v2, FHIR, CSV) that are put into ``folder`` are read. ``codes_file`` says what the site's own codes mean,
+    ``text_rules_file`` what its free text does. With ``breast_only`` the senders report on nothing but breasts, so that a result which
+    names no organ is of one. ``accession_fields`` are where a message may have the accession number of the images, the best first.
     """
 
     match_months: float = Field(36.0, gt=0, le=120)
@@ -361,6 +365,11 @@ class OutcomeSettings(_Section):
     work_up_months: float = Field(6.0, gt=0, le=24)
     follow_up_is_complete: bool = True
     audit_share: float = Field(0.0, ge=0, le=1)
+    folder: Path | None = None
+    codes_file: Path | None = None
+    text_rules_file: Path | None = None
+    breast_only: bool = False
+    accession_fields: tuple[Annotated[str, Field(pattern=r"^(ORC|OBR|IPC)-[1-9][0-9]?$")], ...] = ("IPC-1", "OBR-18", "OBR-3", "OBR-2")
 
     @property
     def match_within(self) -> timedelta:
