@@ -404,6 +404,14 @@ class OnlyByApproval(NodeError):
 # --- Outcomes ---------------------------------------------------------------------------------------------------------
 
 
+class OutcomesUnreadable(NodeError):
+    """No outcomes can be read from this file: {why}."""
+
+
+class SiteRulesUnreadable(NodeError):
+    """{file}, {where}: {why}. config/{example} shows how it is written."""
+
+
 class NoSuchOutcome(NodeError):
     """There is no outcome {outcome} that counts: `dosremc-node outcomes list` shows those that there are."""
 
