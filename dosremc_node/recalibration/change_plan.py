@@ -67,6 +67,30 @@ class CalibrationPlan(_Part):
     largest_slope: float = Field(2.0, gt=0)
 
 
+class StatisticsPlan(_Part):
+    """``exams``: how many consecutive ones of a domain the statistics are measured on, at least; ``missing_share`` of an interval's exams may
+    lack an image that can be read. The source's statistics weigh as much as ``source_images`` images; ``early`` is the share of the
+    batch norms, from the image on, that move.
+    """
+
+    exams: int = Field(1000, ge=1000)
+    missing_share: float = Field(0.05, ge=0, lt=0.5)
+    source_images: int = Field(250, ge=0)
+    early: float = Field(1.0, gt=0, le=1)
+
+
+class FineTuningPlan(_Part):
+    """``fitted_events`` and ``judged_events``: exams with a known malignancy, at least, to learn from and to judge by. ``epochs`` and ``rate``
+    are those of the training; ``validation_share`` of the women it learns from choose the epoch.
+    """
+
+    fitted_events: int = Field(100, ge=50)
+    judged_events: int = Field(50, ge=50)
+    epochs: int = Field(10, ge=1, le=100)
+    rate: float = Field(1e-3, gt=0)
+    validation_share: float = Field(0.2, gt=0, lt=0.5)
+
+
 class ChangePlan(_Part):
     """The whole plan."""
 
@@ -77,6 +101,8 @@ class ChangePlan(_Part):
     reference: ReferencePlan = ReferencePlan()
     alignment: AlignmentPlan = AlignmentPlan()
     calibration: CalibrationPlan = CalibrationPlan()
+    statistics: StatisticsPlan = StatisticsPlan()
+    fine_tuning: FineTuningPlan = FineTuningPlan()
 
 
 def read_change_plan(path: Path | None = None) -> ChangePlan:
