@@ -337,6 +337,10 @@ class TooFewExams(NodeError):
     """The {what} has {exams} exams and at least {needed} are needed: wait for more."""
 
 
+class ExamsNotConsecutive(NodeError):
+    """Of {taken} exams that were taken {used} can be used, and {allowed} may be missing: keep images longer (`storage.images_days`)."""
+
+
 class TooFewEvents(NodeError):
     """There are {events} exams with a known malignancy and at least {needed} are needed: wait for more outcomes."""
 
