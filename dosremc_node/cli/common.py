@@ -53,16 +53,17 @@ def existing_ledger(settings: Settings) -> Ledger:
 
 def print_json(value: object) -> None:
     """Records, and lists and mappings of them, as JSON on standard output."""
-    output.print_json(json.dumps(_plain(value)))
+    output.print_json(json.dumps(plain(value)))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Records, and lists and mappings of them, as what JSON knows."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+        return {str(plain(key)): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, date) else value

@@ -10,13 +10,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from dosremc_node.cli.common import plain
 from dosremc_node.configuration import load
 from dosremc_node.ledger import Ledger
-from dosremc_node.ledger.overview import assessments_of, find_study
+from dosremc_node.ledger.overview import assessments_of, find_study, list_reports, list_studies
 from dosremc_node.reception import Door
 from dosremc_node.records import DEFAULT_DOCUMENTS, Assessment, StudyId
 from dosremc_node.settings import Settings
@@ -137,8 +138,17 @@ class RunningNode:
         return subprocess.run(self._command(*arguments), check=False, capture_output=True, text=True, timeout=120)
 
     def studies(self) -> list[dict[str, Any]]:
-        """What ``status --all --json`` says of the studies."""
-        return list(json.loads(self.run("status", "--all", "--json").stdout)["studies"])
+        """What ``status --all --json`` says of the studies: looked up here, because starting a command takes longer than many a wait."""
+        return self._looked_up(list_studies)
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What ``reports --json`` says, looked up likewise."""
+        return self._looked_up(list_reports)
+
+    def _looked_up(self, look: Callable[[Ledger], Sequence[object]]) -> list[dict[str, Any]]:
+        # Anew each time: a test may remove the database beneath the node.
+        with closing(self.ledger) as ledger:
+            return cast("list[dict[str, Any]]", plain(look(ledger)))
 
     def assessment(self, study_id: StudyId) -> Assessment:
         """What its ledger says of the latest revision of a study."""

@@ -78,7 +78,8 @@ def test_a_study_that_dcmsend_sends_comes_back_as_reports_on_orthanc(
     )
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
 
-    (study,) = node.studies()
+    (study,) = json.loads(node.run("status", "--all", "--json").stdout)["studies"]
+    assert [study] == node.studies()
     reports, rows = reports_on(orthanc), json.loads(node.run("reports", "--json").stdout)
     assert {str(report.SOPInstanceUID) for report in reports} == {row["sop_instance_uid"] for row in rows}
     (summary,) = filter(is_summary, reports)

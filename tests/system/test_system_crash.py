@@ -6,7 +6,6 @@ Each run depends on a seed, which names the test: ``pytest -k 'kills and 7'`` re
 from __future__ import annotations
 
 import gc
-import json
 import random
 import subprocess
 import time
@@ -152,7 +151,7 @@ def assert_every_acknowledged_instance_is_there(node: RunningNode, acknowledged:
 
 def assert_one_set_of_documents_for_each_revision(node: RunningNode, pacs: StandInPacs) -> None:
     """Each revision has one summary, and the PACS has exactly the documents that the ledger knows."""
-    rows = json.loads(node.run("reports", "--json").stdout)
+    rows = node.reports()
     assert set(Counter((row["study_id"], row["revision"]) for row in rows if row["kind"] == "summary").values()) == {1}
     assert {(study["study_id"], number + 1) for study in node.studies() for number in range(study["revision"])} == {
         (row["study_id"], row["revision"]) for row in rows

@@ -31,18 +31,14 @@ def destination(pacs: Any, **settings: Any) -> str:
     return "destinations=[{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in {**known, **settings}.items()) + "}]"
 
 
-def reports(node: RunningNode) -> list[dict[str, Any]]:
-    return list(json.loads(node.run("reports", "--json").stdout))
-
-
 def test_a_study_is_done_once_orthanc_has_committed(orthanc: Orthanc, start_node: StartNode, exam_of: ExamOf) -> None:
     """Promise 2: Orthanc reports on an association of its own, to the receiver; only then are the documents delivered."""
     node = start_node(orthanc, options=[destination(orthanc, commitment=True)])
     send_to(node, [image.content for image in exam_of("A", 1, Laterality.RIGHT).images])
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
-    assert {row["comment"] for row in reports(node)} == {"Committed to its storage"}
+    assert {row["comment"] for row in node.reports()} == {"Committed to its storage"}
     assert "commitment_reported" in node.log.read_text()
-    assert len(orthanc.instances()) == len(reports(node))
+    assert len(orthanc.instances()) == len(node.reports())
 
 
 class Picky:
@@ -91,7 +87,7 @@ def test_a_pacs_that_takes_enhanced_sr_only_gets_that(start_picky: Callable[...,
     assert {str(pydicom.dcmread(BytesIO(content)).SOPClassUID) for content in pacs.received} == {EnhancedSRStorage}
     kept = node.artifacts("documents").values()
     assert all(any(each.endswith(data_set) for each in kept) for data_set in pacs.data_sets)
-    delivered = {row["sop_instance_uid"] for row in reports(node) if row["destination"]}
+    delivered = {row["sop_instance_uid"] for row in node.reports() if row["destination"]}
     assert {str(pydicom.dcmread(BytesIO(content)).SOPInstanceUID) for content in pacs.received} == delivered
 
 
@@ -119,7 +115,7 @@ def test_what_a_destination_does_not_take_is_skipped_where_the_settings_say_so(
     node = start_node(pacs, options=[destination(pacs, documents=["summary", "cad"], not_accepted="skip")])
     send_to(node, [image.content for image in exam_of("A", 1, Laterality.RIGHT).images])
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
-    assert sorted(row["state"] for row in reports(node) if row["destination"]) == ["delivered", "given-up"]
+    assert sorted(row["state"] for row in node.reports() if row["destination"]) == ["delivered", "given-up"]
 
 
 def test_a_pacs_is_told_which_reports_are_superseded(start_picky: Callable[..., Picky], start_node: StartNode, exam_of: ExamOf) -> None:

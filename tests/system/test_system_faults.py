@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ StartNode = Callable[..., RunningNode]
 
 def documents_once(node: RunningNode, pacs: Pacs) -> bool:
     """Whether every document that the ledger knows is on the PACS, and nothing else."""
-    rows = json.loads(node.run("reports", "--json").stdout)
+    rows = node.reports()
     return len(rows) == len({row["sop_instance_uid"] for row in rows}) == len(pacs.instances())
 
 
@@ -65,7 +64,7 @@ def test_reports_are_delivered_once_the_pacs_is_back(orthanc: Orthanc, start_nod
     for vendor in ("A", "B"):
         send_to(node, [image.content for image in exam_of(vendor, 1, Laterality.RIGHT).images])
     wait_until(lambda: [study["state"] for study in node.studies()] == ["delivering"] * 2, "both wait for the PACS")
-    wait_until(lambda: min(row["attempts"] for row in json.loads(node.run("reports", "--json").stdout)) >= 2, "it was tried twice")
+    wait_until(lambda: min(row["attempts"] for row in node.reports()) >= 2, "it was tried twice")
     orthanc.start()
     wait_until(lambda: [study["state"] for study in node.studies()] == ["done"] * 2, "both are delivered")
     assert documents_once(node, orthanc)
@@ -105,4 +104,4 @@ def test_one_destination_that_is_away_does_not_hold_up_the_other(
 
 def documents_of(node: RunningNode, destination: str) -> set[str]:
     """The states of a destination's deliveries."""
-    return {row["state"] for row in json.loads(node.run("reports", "--json").stdout) if row["destination"] == destination}
+    return {row["state"] for row in node.reports() if row["destination"] == destination}

@@ -39,6 +39,7 @@ from dosremc_node.simulation.exam import Laterality, View
 pytestmark = pytest.mark.system
 
 IDLE_SECONDS = 2.0
+ARTIM_SECONDS = 5.0
 PLACES = 8
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -108,7 +109,8 @@ class Target:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """One for all attacks, as in a hospital."""
-    options = (f"reception.idle_timeout_seconds={IDLE_SECONDS}", "reception.keep_free_megabytes=0")
+    seconds = (f"reception.idle_timeout_seconds={IDLE_SECONDS}", f"reception.artim_timeout_seconds={ARTIM_SECONDS}")
+    options = (*seconds, "reception.keep_free_megabytes=0")
     started = Target(RunningNode(tmp_path_factory.mktemp("hostile") / "node", [], *options))
     # What it loads with its first objects, and the connections to its ledger that it keeps, are no leak.
     with ThreadPoolExecutor(12) as senders:
@@ -238,10 +240,12 @@ def test_a_receiver_without_descriptors_left_serves_again_once_there_are(small_t
 
 
 def test_senders_of_a_byte_at_a_time_are_cut_off(target: Target) -> None:
-    """A PDU that never ends, however regularly it grows, is over after the idle time; a good sender does not notice."""
-    beginnings = (b"", pdu(1, request()) + pdu(4, pdv(command_set(), command=True)))
+    """An association request that never ends is over after the ARTIM time, another PDU after the idle time, however regularly they grow."""
+    open_association = pdu(1, request()) + pdu(4, pdv(command_set(), command=True))
     with target.unharmed(), GoodSender(target), ThreadPoolExecutor(2) as senders:
-        assert all(senders.map(lambda beginning: seconds_until_cut_off(target, beginning) < 10 * IDLE_SECONDS, beginnings))
+        asking, sending = senders.map(lambda beginning: seconds_until_cut_off(target, beginning), (b"", open_association))
+    assert 0.9 * ARTIM_SECONDS < asking < ARTIM_SECONDS + 10
+    assert 0.9 * IDLE_SECONDS < sending < IDLE_SECONDS + 10
 
 
 def seconds_until_cut_off(target: Target, beginning: bytes) -> float:
