@@ -13,7 +13,8 @@ demo: .venv/ready-for-demo  ## watch mammograms go to the node and come back fro
 	@$(PYTHON) -m dosremc_node demo
 
 test: .venv/ready-for-test  ## everything but the tests marked slow or soak
-	@$(PYTHON) -m pytest -m "not slow and not soak"
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow and not soak and not alone" -n 2 --dist worksteal
+	@$(PYTHON) -m pytest -m "alone and not slow and not soak"
 
 test-slow: .venv/ready-for-test  ## the tests marked slow
 	@$(PYTHON) -m pytest -m slow

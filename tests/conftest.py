@@ -12,12 +12,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
+from dosremc_node.simulation import loopback
 from dosremc_node.simulation.loopback import free_port as free_loopback_port
 from dosremc_node.simulation.pacs import Orthanc, orthanc_program
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
+
+# How long an example takes says something of the machine, and of what runs beside it.
+settings.register_profile("any machine", settings(), deadline=None)
+settings.load_profile("any machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several test processes ports of its own: one that is free for two would be taken by both."""
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker:
+        loopback.PORTS = loopback.PORTS[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ from dosremc_node.imaging import DEFAULT_SPEC, ImagingWorkers, pixel_digest, pre
 from dosremc_node.imaging.decoders import read
 from dosremc_node.records import Laterality, NetworkInput, PreprocessingSpec
 
+pytestmark = pytest.mark.alone
+
 SECONDS, MEGABYTES = 3.0, 700
 PARENT = """
 import sys, threading

@@ -271,6 +271,7 @@ def _listens(port: int) -> bool:
     return True
 
 
+@pytest.mark.alone
 def test_receiving_is_not_slowed_down_by_the_trail(ledger: Ledger) -> None:
     """Three hundred arrivals are told of in a few rows: not one lock for each image."""
     for number in range(100, 400):

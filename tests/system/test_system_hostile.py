@@ -36,7 +36,7 @@ from dosremc_node.ledger.overview import list_studies
 from dosremc_node.simulation import VENDORS, Order, send, simulate_view
 from dosremc_node.simulation.exam import Laterality, View
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 IDLE_SECONDS = 2.0
 ARTIM_SECONDS = 5.0

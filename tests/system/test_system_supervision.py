@@ -34,6 +34,7 @@ def processes(node: RunningNode, role: str) -> list[int]:
     return [int(each) for each in re.findall(_STARTED.format(role=role), node.log.read_text())]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("role", ["receiver", "worker"])
 def test_a_process_that_hangs_is_killed_and_started_again(
     role: str, stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
@@ -50,6 +51,7 @@ def test_a_process_that_hangs_is_killed_and_started_again(
     assert f'dosremc_process_starts_total{{role="{role}"}} 2.0' in (node.probe("/metrics") or "")
 
 
+@pytest.mark.alone
 def test_a_node_that_is_told_to_stop_ends_in_time_and_goes_on_at_its_next_start(
     stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
 ) -> None:
