@@ -50,7 +50,7 @@ class Anticipation:
         plan = studies.make_plan([arrival], release, self._node.domains, self._node.settings.studies)
         for image in plan.images:
             if plan.bank and image.not_assessed is None:
-                self._inputs.get(release, image, self._workers)
+                self._inputs.get(release, image.sha256, image.header.laterality, self._workers)
         return True
 
     def _next_arrival(self) -> tuple[int, str, ImageHeader] | None:

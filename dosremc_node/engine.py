@@ -19,7 +19,7 @@ import fcntl
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -153,12 +153,14 @@ class Engine:
         logging.getLogger("dbos").handlers.clear()
         logging.getLogger("dbos").propagate = True
 
-    def launch(self, queues: dict[str, int], one_at_a_time_per_key: dict[str, int]) -> None:
+    def launch(self, queues: dict[str, int], one_at_a_time_per_key: dict[str, int], one_over_all_processes: Sequence[str] = ()) -> None:
         """Start to execute, beginning with what this executor left behind.
 
         ``queues`` are names with how many workflows of each may run at once; in those of ``one_at_a_time_per_key`` at
-        most one runs for each key.
+        most one runs for each key, in those of ``one_over_all_processes`` one at all. A process takes from its own queues only: the
+        workflows of others are none of its own.
         """
+        DBOS.listen_queues([*queues, *one_at_a_time_per_key, *one_over_all_processes])
         DBOS.launch()
         for name, concurrency in queues.items():
             DBOS.register_queue(name, worker_concurrency=concurrency, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update")
@@ -170,6 +172,8 @@ class Engine:
                 polling_interval_sec=_POLL_SECONDS,
                 on_conflict="always_update",
             )
+        for name in one_over_all_processes:
+            DBOS.register_queue(name, global_concurrency=1, polling_interval_sec=_POLL_SECONDS, on_conflict="always_update")
 
     def enqueue(self, queue: str, name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Have a workflow executed once under ``name``; a name that was given before changes nothing."""

@@ -226,7 +226,8 @@ class Journey(Workflows):
         return None
 
     def _network_input(self, revision: StudyRevision, image: StudyImage) -> NetworkInput:
-        return self.inputs.get(self.node.shelf.load(revision.plan.release_id).release, image, self.workers)
+        release = self.node.shelf.load(revision.plan.release_id).release
+        return self.inputs.get(release, image.sha256, image.header.laterality, self.workers)
 
     def _output(
         self, revision: StudyRevision, bank: BankId, image: StudyImage, unreadable: Mapping[str, str]

@@ -70,13 +70,13 @@ def test_early_views_are_prepared_while_later_ones_arrive(
     images = plan_everything_due(node)
     assert {image.sha256 for image in images} == early
     unasked, release = InThisProcess(), node.release_in_force().release
-    found = [inputs.get(release, image, unasked) for image in images]
+    found = [inputs.get(release, image.sha256, image.header.laterality, unasked) for image in images]
     assert unasked.asked == 0
     unasked.may.set()
     for key in node.store.keys(ArtifactKind.INPUT):
         node.store.remove(key)
     for image, early_input in zip(images, found, strict=True):
-        np.testing.assert_array_equal(inputs.get(release, image, unasked).pixels, early_input.pixels)
+        np.testing.assert_array_equal(inputs.get(release, image.sha256, image.header.laterality, unasked).pixels, early_input.pixels)
 
 
 def test_nothing_is_begun_while_every_process_is_busy(
@@ -149,7 +149,7 @@ def test_who_asks_for_an_input_that_is_being_made_waits_for_it(open_one: OpenOne
     (image,) = plan_everything_due(node)
     inputs, workers, release = NetworkInputs(node.store), InThisProcess(), node.release_in_force().release
     with ThreadPoolExecutor(4) as threads:
-        asked = [threads.submit(inputs.get, release, image, workers) for _ in range(4)]
+        asked = [threads.submit(inputs.get, release, image.sha256, image.header.laterality, workers) for _ in range(4)]
         deadline = time.monotonic() + 30
         while not all(each.running() for each in asked) or not workers.asked:
             assert time.monotonic() < deadline
@@ -157,7 +157,7 @@ def test_who_asks_for_an_input_that_is_being_made_waits_for_it(open_one: OpenOne
         workers.may.set()
         made = [each.result() for each in asked]
     assert workers.asked == 1
-    np.testing.assert_array_equal(inputs.get(release, image, workers).pixels, made[0].pixels)
+    np.testing.assert_array_equal(inputs.get(release, image.sha256, image.header.laterality, workers).pixels, made[0].pixels)
     assert workers.asked == 1
 
 
@@ -172,5 +172,5 @@ def test_a_failure_is_told_to_all_who_wait_and_is_not_remembered(open_one: OpenO
     workers.may.set()
     for times in (1, 2):
         with pytest.raises(NotDicom):
-            inputs.get(release, image, workers)
+            inputs.get(release, image.sha256, image.header.laterality, workers)
         assert workers.asked == times

@@ -134,3 +134,22 @@ def status_of(folder: Path, name: str) -> str:
     with closing(sqlite3.connect(folder / "engine.sqlite")) as connection:
         (status,) = connection.execute("SELECT status FROM workflow_status WHERE workflow_uuid LIKE '%/' || ?", (name,)).fetchone()
     return str(status)
+
+
+def test_a_process_takes_from_its_own_queues_only(tmp_path: Path, unlucky: Unlucky) -> None:
+    """What a process of another kind is to do waits for one that has its queue, though both share a database."""
+    url = f"sqlite:///{tmp_path}/engine.sqlite"
+    engine = Engine(url, "first", 4)
+    engine.launch({}, {}, one_over_all_processes=["elsewhere"])
+    engine.stop(0)
+    engine = Engine(url, "second", 4)
+    engine.launch({"work": 2}, {})
+    engine.enqueue("elsewhere", "e", unlucky.careful)
+    engine.enqueue("work", "f", unlucky.careful)
+    wait_until(lambda: engine.has_ended("f"), "its own is done", 30)
+    assert not engine.has_ended("e")
+    engine.stop(0)
+    engine = Engine(url, "first", 4)
+    engine.launch({}, {}, one_over_all_processes=["elsewhere"])
+    wait_until(lambda: engine.has_ended("e"), "the other has come", 30)
+    engine.stop(0)
