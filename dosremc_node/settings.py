@@ -387,6 +387,25 @@ class OutcomeSettings(_Section):
         return _months(self.work_up_months)
 
 
+def _cron(value: str) -> str:
+    if not re.fullmatch(r"(?:[\d*,/-]+ +){3}[\w*,/-]+ +(?:\*|[a-z,-]+)", value.strip(), re.IGNORECASE):
+        raise ValueError("minute, hour, day of the month, month and day of the week are expected, the last one by name, such as 30 2 * * sun")
+    return value.strip()
+
+
+class RecalibrationSettings(_Section):
+    """The daemon that proposes better banks and operating points. `serve` starts it beside itself where it is ``enabled``; it needs the
+    extra `train`.
+
+    ``schedule`` is cron text in the machine's own time, days of the week by name. ``change_plan_file`` says what may change, by how much,
+    and how it must be proven; with none it is the one that came with the program.
+    """
+
+    enabled: bool = False
+    schedule: Annotated[str, AfterValidator(_cron)] = "30 2 * * *"
+    change_plan_file: Path | None = None
+
+
 class MonitoringSettings(_Section):
     """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look.
 
@@ -434,6 +453,7 @@ class Settings(_Section):
     messages: MessageSettings = MessageSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
+    recalibration: RecalibrationSettings = RecalibrationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     audit: AuditSettings = AuditSettings()
 
