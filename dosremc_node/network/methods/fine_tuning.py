@@ -78,14 +78,16 @@ def train_bank(
     seed: int,
     watch: Watch = UNWATCHED,
     statistics_move: bool = False,
+    measured_on: Images | None = None,
 ) -> None:
     """Give the network a bank for the domain of ``images``, in place: gamma, beta and the fully connected layers learn from labels.
 
-    Unless the statistics move with the batches, they are measured first. Raises `FiltersMoved`.
+    Unless the statistics move with the batches, they are measured first: on ``measured_on`` where labelled images are not drawn as the
+    domain's are, else on ``images``. Raises `FiltersMoved`.
     """
     with filters_frozen(network) as learning:
         if not statistics_move:
-            adapt_statistics(network, images, seed=seed)
+            adapt_statistics(network, images if measured_on is None else measured_on, seed=seed)
         _train(network, learning, images, malignant, plan, seed=seed, watch=watch, statistics_move=statistics_move)
 
 
