@@ -5,7 +5,9 @@ In the spirit of a predetermined change control plan: a change outside it needs 
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,6 +35,8 @@ class Looks(_Part):
 
     alpha: float = Field(0.05, gt=0, lt=0.5)
     planned: int = Field(24, ge=1)
+    since: date | None = None
+    """Looks before this day were paid for by an earlier plan."""
 
     @property
     def alpha_of_one(self) -> float:
@@ -53,6 +57,8 @@ class AlignmentPlan(_Part):
 
     exams: int = Field(250, ge=250)
     recall_band: float = Field(0.09, gt=0, lt=0.5)
+    largest_shift: float = Field(8.0, gt=0)
+    """How far one alignment may move a score, in logits."""
 
 
 class CalibrationPlan(_Part):
@@ -77,6 +83,12 @@ class StatisticsPlan(_Part):
     missing_share: float = Field(0.05, ge=0, lt=0.5)
     source_images: int = Field(250, ge=0)
     early: float = Field(1.0, gt=0, le=1)
+    judged_events: int = Field(50, ge=10)
+    """Later exams with a known malignancy, at least, that judge them; a domain that is not shown yet is judged by what it would flag."""
+    largest_mean_shift: float = Field(2.0, gt=0)
+    """How far the means before one batch norm may move (root mean square over its channels), in standard deviations in force."""
+    largest_variance_ratio: float = Field(4.0, gt=1)
+    """By what factor its variances may grow or shrink (median over its channels)."""
 
 
 class FineTuningPlan(_Part):
@@ -89,6 +101,39 @@ class FineTuningPlan(_Part):
     epochs: int = Field(10, ge=1, le=100)
     rate: float = Field(1e-3, gt=0)
     validation_share: float = Field(0.2, gt=0, lt=0.5)
+    largest_change: float = Field(0.5, gt=0)
+    """How far what was learnt may move: the length of its change over its own. Its statistics keep within [statistics]."""
+
+
+class NonInferiorityPlan(_Part):
+    """A new bank may cost at most these margins of log loss per image and of the area under the ROC curve per exam, on the domain and on each
+    of its scanners, but for a chance of ``alpha``. Where the exams could show that of an equal one in less than ``power`` of
+    cases, they are too few.
+    """
+
+    log_loss_margin: float = Field(0.002, gt=0)
+    auc_margin: float = Field(0.03, gt=0, lt=0.5)
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    power: float = Field(0.8, gt=0, lt=1)
+
+
+class GuardAction(StrEnum):
+    """What follows where a promoted change leaves its band."""
+
+    ROLL_BACK = "roll-back"
+    WITHHOLD = "withhold"
+
+
+class GuardPlan(_Part):
+    """``shadow_exams``: how many live exams a proposal scores without being shown before it may be approved; 0: none. From ``exams`` on, in the
+    shadow and in service, the share of flagged ones must lie within ``recall_band`` of what the gate expected; else
+    ``action``. A domain whose change can no longer be rolled back alone is withheld: scored, and not shown.
+    """
+
+    shadow_exams: int = Field(0, ge=0)
+    exams: int = Field(250, ge=50)
+    recall_band: float = Field(0.09, gt=0, lt=0.5)
+    action: GuardAction = GuardAction.ROLL_BACK
 
 
 class ChangePlan(_Part):
@@ -103,6 +148,13 @@ class ChangePlan(_Part):
     calibration: CalibrationPlan = CalibrationPlan()
     statistics: StatisticsPlan = StatisticsPlan()
     fine_tuning: FineTuningPlan = FineTuningPlan()
+    non_inferiority: NonInferiorityPlan = NonInferiorityPlan()
+    guard: GuardPlan = GuardPlan()
+
+    @property
+    def sha256(self) -> str:
+        """What tells whether a proposal was judged under this plan: comments and order do not count."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def read_change_plan(path: Path | None = None) -> ChangePlan:
