@@ -337,6 +337,18 @@ class TooFewExams(NodeError):
     """The {what} has {exams} exams and at least {needed} are needed: wait for more."""
 
 
+class NothingScored(NodeError):
+    """No exam of the domain {domain} was scored yet as it would be now: wait for some."""
+
+
+class NoReferenceForDomain(NodeError):
+    """Nothing is frozen that the domain {domain} could be held against (frozen: {known}): see `dosremc-node drift`."""
+
+
+class NothingToRun(NodeError):
+    """There is no domain {domain}: the release in force and the scanners that were seen have {known}."""
+
+
 class ExamsNotConsecutive(NodeError):
     """Of {taken} exams that were taken {used} can be used, and {allowed} may be missing: keep images longer (`storage.images_days`)."""
 
@@ -426,6 +438,14 @@ class WrongOutcomeResolution(NodeError):
 
 class NoSuchObjection(NodeError):
     """There is no objection {objection} in force: `dosremc-node outcomes objections` lists them."""
+
+
+class NoSuchAlarm(NodeError):
+    """There is no open alarm {alarm}: `dosremc-node drift alarms` shows those that wait for a person."""
+
+
+class NotWatched(NodeError):
+    """No exam of the scanner {scanner_key} was assessed: `dosremc-node drift` shows the scanners that there are."""
 
 
 # --- Audit and backup -------------------------------------------------------------------------------------------------
