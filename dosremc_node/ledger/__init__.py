@@ -7,7 +7,8 @@ hand and finished (`revisions`), what is on its way where (`deliveries`), what i
 was measured of the images (`moments`), what a clock that was set back leaves (`clock`), who did what (`audit`), and what a person wants to see (`overview`).
 """
 
-from dosremc_node.ledger import hospital_tables as hospital_tables  # so that the metadata is whole whoever asks for it
+from dosremc_node.ledger import drift_tables as drift_tables  # so that the metadata is whole whoever asks for it
+from dosremc_node.ledger import hospital_tables as hospital_tables
 from dosremc_node.ledger import outcome_tables as outcome_tables
 from dosremc_node.ledger import proposal_tables as proposal_tables
 from dosremc_node.ledger.database import Ledger, open_ledger

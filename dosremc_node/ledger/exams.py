@@ -10,10 +10,12 @@ from sqlalchemy import ColumnElement, Date, Row, Select, and_, func, select, typ
 
 from dosremc_node.ledger.conflicts import two_patients_stand_in
 from dosremc_node.ledger.database import Ledger
+from dosremc_node.ledger.objections import objected
 from dosremc_node.ledger.tables import RevisionRow, StudyRow, fitting
-from dosremc_node.records import Domain, Laterality, NotAssessedReason, StudyId, View, from_json
+from dosremc_node.records import Domain, Laterality, NotAssessedReason, PatientIdentifier, StudyId, View, from_json
 
 _ROWS_AT_ONCE = 500
+_Columns = tuple[str, str, str, str, str, str, str, date, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def _taken_on() -> ColumnElement[date]:
     return type_coerce(func.coalesce(StudyRow.study_date, func.date(StudyRow.first_received_at)), Date)
 
 
-def _latest_assessed() -> Select[tuple[str, str, str, str, str, date, str, str]]:
+def _latest_assessed() -> Select[_Columns]:
     """Columns only: there may be a hundred thousand."""
     newest = (
         select(RevisionRow.study_id, func.max(RevisionRow.number).label("number"))
@@ -90,6 +92,8 @@ def _latest_assessed() -> Select[tuple[str, str, str, str, str, date, str, str]]
     return (
         select(
             RevisionRow.study_id,
+            StudyRow.patient_id,
+            StudyRow.issuer_of_patient_id,
             RevisionRow.scanner_key,
             RevisionRow.domain,
             RevisionRow.release_id,
@@ -105,9 +109,12 @@ def _latest_assessed() -> Select[tuple[str, str, str, str, str, date, str, str]]
     )
 
 
-def _exams(ledger: Ledger, query: Select[tuple[str, str, str, str, str, date, str, str]]) -> Iterator[AssessedExam]:
+def _exams(ledger: Ledger, query: Select[_Columns]) -> Iterator[AssessedExam]:
     with ledger.reading() as session:
+        left_out = objected(session)
         for row in session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
+            if PatientIdentifier(row.patient_id, row.issuer_of_patient_id) in left_out:
+                continue
             said = from_json(_Said, row.assessment)
             if said.not_assessed is not NotAssessedReason.IMAGES_REMOVED:
                 yield _exam(row, said)
@@ -160,7 +167,7 @@ class _Said:
     not_assessed: NotAssessedReason | None
 
 
-def _exam(row: Row[tuple[str, str, str, str, str, date, str, str]], said: _Said) -> AssessedExam:
+def _exam(row: Row[_Columns], said: _Said) -> AssessedExam:
     images = from_json(_Plan, row.plan).images
     digests = {image.header.sop_instance_uid: image.sha256 for image in images}
     birth_date = next((image.header.who.birth_date for image in images if image.header.who.birth_date), "")

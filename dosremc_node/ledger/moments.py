@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.revisions import Hold, held_row
-from dosremc_node.ledger.tables import BatchNormMomentsRow, RevisionRow
-from dosremc_node.records import BankId, BatchNormMoments, from_json, to_json
+from dosremc_node.ledger.tables import BatchNormMomentsRow, RevisionRow, fitting
+from dosremc_node.records import BankId, BatchNormMoments, StudyId, from_json, to_json
 
 
 def keep_moments(ledger: Ledger, hold: Hold, image_sha256: str, moments: BatchNormMoments) -> None:
@@ -37,3 +38,25 @@ def moments_under(ledger: Ledger, bank: BankId) -> Sequence[tuple[str, BatchNorm
     )
     with ledger.reading() as session:
         return [(scanner_key, from_json(BatchNormMoments, text)) for scanner_key, text in session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredImage:
+    """The moments of one image of a study; ``number`` grows with each that is measured."""
+
+    number: int
+    study_id: StudyId
+    moments: BatchNormMoments
+
+
+def measured_images(ledger: Ledger, scanner_key: str, bank_sha256: str, after: int = 0) -> Sequence[MeasuredImage]:
+    """What was measured of a scanner while that bank scored it, beyond number ``after``, in the order of measuring."""
+    key = fitting(RevisionRow.scanner_key, scanner_key)
+    query = (
+        select(BatchNormMomentsRow.id, RevisionRow.study_id, BatchNormMomentsRow.moments)
+        .join(RevisionRow, RevisionRow.id == BatchNormMomentsRow.revision_id)
+        .where(RevisionRow.scanner_key == key, RevisionRow.bank_sha256 == bank_sha256, BatchNormMomentsRow.id > after)
+        .order_by(BatchNormMomentsRow.id)
+    )
+    with ledger.reading() as session:
+        return [MeasuredImage(number, StudyId(study), from_json(BatchNormMoments, text)) for number, study, text in session.execute(query)]

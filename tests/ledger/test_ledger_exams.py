@@ -12,10 +12,11 @@ from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.conflicts import ConflictKind
 from dosremc_node.ledger.exams import AssessedExam, ScoredView, assessed_exams, examined
 from dosremc_node.ledger.hospital_tables import ConflictRow
+from dosremc_node.ledger.objections import object_to, revoke
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.revisions import keep_assessment, keep_documents, open_revision
 from dosremc_node.ledger.tables import RevisionRow
-from dosremc_node.records import Assessment, Domain, ImageScore, Laterality, NotAssessedReason, StudyId, View, to_json
+from dosremc_node.records import Assessment, Domain, ImageScore, Laterality, NotAssessedReason, PatientIdentifier, StudyId, View, to_json
 
 KEY = "Maker / Model / 1.0"
 
@@ -79,3 +80,12 @@ def test_what_is_no_whole_exam_of_one_woman_is_left_out(ledger: Ledger) -> None:
         session.execute(update(RevisionRow).where(RevisionRow.study_id == "S-2").values(assessment=to_json(removed)))
     assert [each.study_id for each in assessed_exams(ledger)] == ["S-4"]
     assert [each.study_id for each in examined(ledger)] == ["S-3", "S-4"]
+
+
+def test_women_who_objected_are_left_out(ledger: Ledger) -> None:
+    """Until they say otherwise."""
+    enter_exams(ledger, [exam(1), exam(2)])
+    objection = object_to(ledger, PatientIdentifier("S-1", "ISSUER"), "a person", "by letter")
+    assert [each.study_id for each in examined(ledger)] == ["S-2"]
+    revoke(ledger, objection, "a person", "by telephone")
+    assert len(assessed_exams(ledger)) == 2
