@@ -406,6 +406,21 @@ class RecalibrationSettings(_Section):
     change_plan_file: Path | None = None
 
 
+class DriftSettings(_Section):
+    """How scanners are watched, each for itself, every ``interval_minutes``.
+
+    A reference of ``reference_exams`` is frozen by a person's word; with ``freeze_first`` also by itself, for the scanner that a domain began
+    with, and anew for one that had a reference before its bank was changed. Any other scanner key inherits nothing. The charts alarm
+    falsely once in ``run_length`` exams; the latest ``recent_exams`` are held against the reference.
+    """
+
+    reference_exams: int = Field(1000, ge=300)
+    freeze_first: bool = True
+    run_length: int = Field(5000, ge=100, le=20_000)
+    recent_exams: int = Field(500, ge=100)
+    interval_minutes: float = Field(30.0, gt=0)
+
+
 class MonitoringSettings(_Section):
     """Where Prometheus and health probes are answered (``port`` 0 switches it off), and how logs look.
 
@@ -454,6 +469,7 @@ class Settings(_Section):
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     recalibration: RecalibrationSettings = RecalibrationSettings()
+    drift: DriftSettings = DriftSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     audit: AuditSettings = AuditSettings()
 
