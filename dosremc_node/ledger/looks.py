@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 from dosremc_node.errors import ExamsJudgedBefore, LooksSpent, WindowTaken
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
-from dosremc_node.ledger.demographics import one_identifier_each
 from dosremc_node.ledger.proposal_tables import LookExamRow, LookRow, RecalibrationRunRow
-from dosremc_node.ledger.tables import StudyRow, fitting
-from dosremc_node.records import Domain, PatientIdentifier, StudyId
+from dosremc_node.ledger.tables import fitting
+from dosremc_node.records import Domain, StudyId
 
 _A_HAIR = 1e-9
 
@@ -120,10 +119,12 @@ def judged_until(ledger: Ledger, family: Family) -> date | None:
         return session.scalar(select(func.max(LookRow.judged_until)).filter_by(**_columns(family)))
 
 
-def leaked_patients(session: Session, look_id: int) -> int:
-    """How many women are both among those that a look's proposal was fitted to and those that judge it, after the merges in force."""
-    fitted, judged = (_women(session, look_id, judged=part) for part in (False, True))
-    return len(fitted & judged)
+def exams_of(ledger: Ledger, look_id: int) -> tuple[frozenset[StudyId], frozenset[StudyId]]:
+    """What a look's proposal was fitted to, and what judged it."""
+    with ledger.reading() as session:
+        rows = session.execute(select(LookExamRow.study_id, LookExamRow.judged).where(LookExamRow.look_id == look_id)).all()
+    fitted, judged = (frozenset(StudyId(study_id) for study_id, part in rows if part is judged) for judged in (False, True))
+    return fitted, judged
 
 
 def _columns(family: Family) -> dict[str, str]:
@@ -133,9 +134,3 @@ def _columns(family: Family) -> dict[str, str]:
 def _judged_by(session: Session, family: Family) -> set[StudyId]:
     query = select(LookExamRow.study_id).join(LookRow).filter_by(**_columns(family)).where(LookExamRow.judged)
     return {StudyId(each) for each in session.scalars(query)}
-
-
-def _women(session: Session, look_id: int, *, judged: bool) -> set[PatientIdentifier]:
-    query = select(StudyRow.patient_id, StudyRow.issuer_of_patient_id).join(LookExamRow, LookExamRow.study_id == StudyRow.study_id)
-    found = session.execute(query.where(LookExamRow.look_id == look_id, LookExamRow.judged == judged).distinct())
-    return set(one_identifier_each(session, {PatientIdentifier(*each) for each in found}).values())

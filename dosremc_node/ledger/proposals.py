@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from dosremc_node.errors import NoSuchProposal, ProposalStale, ReleaseChangedMeanwhile, WindowPromotedBefore
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
-from dosremc_node.ledger.looks import leaked_patients
+from dosremc_node.ledger.looks import exams_of
 from dosremc_node.ledger.proposal_tables import ProposalRow
 from dosremc_node.ledger.releases import exchange
 from dosremc_node.ledger.states import PROPOSALS, ProposalState, check_transition
 from dosremc_node.ledger.tables import ReleaseInForceRow, fitting
+from dosremc_node.ledger.women import women_of
 from dosremc_node.records import Domain
 
 UNDECIDED = (ProposalState.PASSED, ProposalState.SHADOW)
@@ -69,6 +70,15 @@ class Proposal:
     ended_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Who moved a proposal, why, and when."""
+
+    actor: str
+    reason: str
+    now: datetime
+
+
 # --- From the gate to a release in force ------------------------------------------------------------------------------
 
 
@@ -86,11 +96,11 @@ def enter_proposal(ledger: Ledger, new: NewProposal, state: ProposalState, reaso
         if row is None:
             row = _proposed(session, new, key, now)
             if state is not ProposalState.REFUSED:
-                _move(session, row, ProposalState.PASSED, audit.NODE, reason, now)
+                _move(session, row, ProposalState.PASSED, _By(audit.NODE, reason, now))
                 for earlier in session.scalars(same.where(ProposalRow.state.in_(UNDECIDED), ProposalRow.proposal_id != row.proposal_id)):
-                    _move(session, earlier, ProposalState.WITHDRAWN, audit.NODE, f"{row.proposal_id} took its place", now)
+                    _move(session, earlier, ProposalState.WITHDRAWN, _By(audit.NODE, f"{row.proposal_id} took its place", now))
             if state is not ProposalState.PASSED:
-                _move(session, row, state, audit.NODE, reason, now)
+                _move(session, row, state, _By(audit.NODE, reason, now))
         return _record(row)
 
 
@@ -117,7 +127,7 @@ def approve(ledger: Ledger, proposal_id: str, approver: str, actor: str, now: da
             _check_window(session, row)
             row.approver = fitting(ProposalRow.approver, approver)
             row.approved_at = now
-            _move(session, row, ProposalState.APPROVED, actor, f"approved by {approver}", now)
+            _move(session, row, ProposalState.APPROVED, _By(actor, f"approved by {approver}", now))
         return _record(row)
 
 
@@ -133,20 +143,20 @@ def put_promoted_in_force(ledger: Ledger, proposal_id: str, actor: str, now: dat
             _check_in_force(session, row)
             exchange(session, row.release_id, actor)
             row.promoted_at = now
-            _move(session, row, ProposalState.PROMOTED, actor, row.reason, now, {"release": row.release_id, "approver": row.approver})
+            _move(session, row, ProposalState.PROMOTED, _By(actor, row.reason, now), {"release": row.release_id, "approver": row.approver})
             _withdraw_stale(session, row.release_id, now)
         return _record(row)
 
 
-def end_proposal(ledger: Ledger, proposal_id: str, state: ProposalState, actor: str, reason: str, now: datetime) -> Proposal:
+def end_proposal(ledger: Ledger, proposal_id: str, state: ProposalState, *, actor: str, reason: str, now: datetime) -> Proposal:
     """Refuse (`REFUSED`) or withdraw (`WITHDRAWN`) a proposal that waits. Raises `NoSuchProposal`, `IllegalTransition`."""
     with ledger.transaction() as session:
         row = _row(session, proposal_id)
-        _move(session, row, state, actor, reason, now)
+        _move(session, row, state, _By(actor, reason, now))
         return _record(row)
 
 
-def roll_back(ledger: Ledger, undone: Collection[str], to: str, actor: str, reason: str, now: datetime) -> Sequence[Proposal]:
+def roll_back(ledger: Ledger, undone: Collection[str], to: str, *, actor: str, reason: str, now: datetime) -> Sequence[Proposal]:
     """Put the release ``to`` in force in place of ``undone``, releases from the one in force down to ``to``, that one left out.
 
     Answers the proposals that this rolled back. Raises `ReleaseChangedMeanwhile` where none of ``undone`` is in force any more.
@@ -160,7 +170,7 @@ def roll_back(ledger: Ledger, undone: Collection[str], to: str, actor: str, reas
         query = select(ProposalRow).where(ProposalRow.release_id.in_(undone), ProposalRow.state == ProposalState.PROMOTED)
         rows = list(session.scalars(query.order_by(ProposalRow.promoted_at)))
         for row in rows:
-            _move(session, row, ProposalState.ROLLED_BACK, actor, reason, now, {"to": to})
+            _move(session, row, ProposalState.ROLLED_BACK, _By(actor, reason, now), {"to": to})
         _withdraw_stale(session, to, now)
         return [_record(row) for row in rows]
 
@@ -168,7 +178,8 @@ def roll_back(ledger: Ledger, undone: Collection[str], to: str, actor: str, reas
 def _withdraw_stale(session: Session, in_force: str, now: datetime) -> None:
     query = select(ProposalRow).where(ProposalRow.state.in_(WAITING), ProposalRow.parent_release != in_force)
     for row in session.scalars(query):
-        _move(session, row, ProposalState.WITHDRAWN, audit.NODE, f"it would change {row.parent_release}, and {in_force} is in force", now)
+        reason = f"it would change {row.parent_release}, and {in_force} is in force"
+        _move(session, row, ProposalState.WITHDRAWN, _By(audit.NODE, reason, now))
 
 
 def _check_in_force(session: Session, row: ProposalRow) -> None:
@@ -189,24 +200,16 @@ def _check_window(session: Session, row: ProposalRow) -> None:
         raise WindowPromotedBefore(window=row.window, domain=row.domain, other=other)
 
 
-def _move(
-    session: Session,
-    row: ProposalRow,
-    state: ProposalState,
-    actor: str,
-    reason: str,
-    now: datetime,
-    detail: Mapping[str, str] | None = None,
-) -> None:
+def _move(session: Session, row: ProposalRow, state: ProposalState, by: _By, detail: Mapping[str, str] | None = None) -> None:
     """One transition with its trace; raises `IllegalTransition`."""
     check_transition(PROPOSALS, f"the proposal {row.proposal_id}", row.state, state)
-    facts = {"from": row.state, "to": state, "reason": reason, "domain": row.domain, "kind": row.kind}
-    row.state, row.reason = state, reason
+    facts = {"from": row.state, "to": state, "reason": by.reason, "domain": row.domain, "kind": row.kind}
+    row.state, row.reason = state, by.reason
     if not PROPOSALS[state]:
-        row.ended_at = now
+        row.ended_at = by.now
     if state is ProposalState.SHADOW:
-        row.shadow_since = now
-    audit.append(session, actor, f"proposal {state}", row.proposal_id, facts | dict(detail or {}))
+        row.shadow_since = by.now
+    audit.append(session, by.actor, f"proposal {state}", row.proposal_id, facts | dict(detail or {}))
 
 
 # --- To look at -------------------------------------------------------------------------------------------------------
@@ -227,6 +230,14 @@ def list_proposals(ledger: Ledger, states: Collection[ProposalState] = (), domai
         return [_record(row) for row in session.scalars(query)]
 
 
+def find_of_window(ledger: Ledger, kind: str, domain: Domain, scanner_key: str, window: str) -> Proposal | None:
+    """What a window has proposed."""
+    key = fitting(ProposalRow.scanner_key, scanner_key)
+    with ledger.reading() as session:
+        row = session.scalar(select(ProposalRow).filter_by(kind=kind, domain=domain, scanner_key=key, window=window))
+        return _record(row) if row else None
+
+
 def proposal_of_release(ledger: Ledger, release_id: str) -> Proposal | None:
     """The proposal that a release was made of, as far as this ledger knows of one."""
     with ledger.reading() as session:
@@ -236,8 +247,8 @@ def proposal_of_release(ledger: Ledger, release_id: str) -> Proposal | None:
 
 def leaked(ledger: Ledger, look_id: int) -> int:
     """How many women a proposal was both fitted to and judged by, after the merges in force today."""
-    with ledger.reading() as session:
-        return leaked_patients(session, look_id)
+    women, fitted, judged = women_of(ledger), *exams_of(ledger, look_id)
+    return len({women[each] for each in fitted} & {women[each] for each in judged})
 
 
 def _row(session: Session, proposal_id: str) -> ProposalRow:

@@ -57,7 +57,7 @@ def write_release(folder: Path, facts: ReleaseFacts, backbone: bytes, banks: Map
     files[OPERATING] = OPERATING_POINTS.dump_json(dict(facts.operating_points), indent=2)
     manifest = _manifest(facts, files, banks)
     files[MANIFEST] = manifest.model_dump_json(indent=2).encode()
-    _write_folder(folder, facts.release_id, files)
+    write_folder(folder, facts.release_id, files)
     return manifest.release(dict(facts.operating_points))
 
 
@@ -87,8 +87,8 @@ def _manifest(facts: ReleaseFacts, files: Mapping[str, bytes], banks: Mapping[Do
     ).sealed()
 
 
-def _write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
-    """All files under ``parent/name``, by way of a hidden folder that is renamed once everything is on disk."""
+def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
+    """All files under ``parent/name``, by way of a hidden folder that is renamed once everything is on disk. Raises `ReleaseExists`."""
     if (parent / name).exists():
         raise ReleaseExists(release=name, folder=parent)
     parent.mkdir(parents=True, exist_ok=True)
