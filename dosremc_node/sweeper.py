@@ -15,7 +15,7 @@ from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
-from dosremc_node.ledger import clock, commitments, deliveries, receiving, reconciliation, revisions
+from dosremc_node.ledger import audit_arm, clock, commitments, deliveries, outcomes, receiving, reconciliation, revisions
 from dosremc_node.records import StudyId
 from dosremc_node.supervision import beat
 from dosremc_node.workflow import Journey
@@ -65,6 +65,8 @@ class Sweeper:
         self._enqueue_deliveries()
         self._enqueue_commitments()
         self._enqueue_reconciliation()
+        self._match_outcomes()
+        self._draw_audit_arm()
 
     def _forget_another_clock(self) -> None:
         """Let nothing wait for a moment that was named while the clock was ahead."""
@@ -125,6 +127,18 @@ class Sweeper:
         if source and (due_at := reconciliation.due(self._node.ledger, source, now)):
             name = f"{RECONCILE}:{source}:{due_at.timestamp()}"
             self._enqueue(name, partial(self._engine.enqueue, RECONCILE), self._journey.reconcile)
+
+    def _match_outcomes(self) -> None:
+        """Not worth a workflow: a match is one transaction, and what is not matched is due at the next look."""
+        if matched := outcomes.match_due(self._node.ledger, self._node.settings.outcomes.match_within, datetime.now(UTC)):
+            log.info("outcomes_matched_again", outcomes=matched)
+
+    def _draw_audit_arm(self) -> None:
+        share = self._node.settings.outcomes.audit_share
+        if share and not self._was_looked_at("audit arm"):
+            self._looked_at["audit arm"] = time.monotonic()
+            if drawn := audit_arm.draw(self._node.ledger, share, datetime.now(UTC)):
+                log.info("audit_arm_drawn", exams=drawn)
 
     def _enqueue(self, name: str, enqueue: Callable[..., None], workflow: Callable[..., None], *arguments: str | int) -> None:
         """Enqueue under ``name``, or under the next free one where that has ended and its row is due all the same."""

@@ -14,6 +14,7 @@ from dosremc_node.ledger import audit
 from dosremc_node.ledger.conflicts import ConflictKind, headers_of, identity
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.hospital_tables import ConflictRow
+from dosremc_node.ledger.rematching import keep_matching_out, match_again
 from dosremc_node.ledger.states import Standing
 from dosremc_node.ledger.tables import StudyRow, fitting
 from dosremc_node.records import PatientAndStudy, StudyId, to_json
@@ -122,6 +123,7 @@ def resolve(ledger: Ledger, conflict_id: int, actor: str, reason: str, keep: int
     """
     now = datetime.now(UTC)
     with ledger.transaction() as session:
+        keep_matching_out(session)
         row = _row(session, conflict_id)
         study = session.get_one(StudyRow, row.study_id, with_for_update=True)
         row = _row(session, conflict_id, lock=True)
@@ -129,6 +131,7 @@ def resolve(ledger: Ledger, conflict_id: int, actor: str, reason: str, keep: int
         row.keep = to_json(kept) if kept else None
         row.resolved_at, row.resolved_by, row.resolution = now, actor[:64], "images-of-one-stay" if kept else "one-woman"
         if row.kind == ConflictKind.TWO_PATIENTS:
+            match_again(session, [study.patient_id], study.accession_number)  # the revision that is opened now does it under the new name
             _go_on(study, kept or _claims(headers_of(session, study.study_id))[0].who, now)
         elif row.kind == ConflictKind.ACCESSION_NUMBER:
             row.resolution = "seen"

@@ -6,18 +6,19 @@ here (`identities_of`) to whoever looks for what belongs to a study. A change co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dosremc_node.errors import NoSuchPatientChange
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.hospital_tables import MessageRow, PatientChangeRow
+from dosremc_node.ledger.rematching import match_again
 from dosremc_node.ledger.tables import StudyRow, fitting
 from dosremc_node.records import PatientIdentifier, PatientMerge, PatientUpdate, StudyId
 
@@ -44,8 +45,9 @@ class PatientChange:
     undone_by: str
 
 
-def apply_changes(session: Session, message_id: int, sender: str, changes: Iterable[PatientUpdate | PatientMerge], at: datetime) -> None:
+def apply_changes(session: Session, message_id: int, sender: str, changes: Sequence[PatientUpdate | PatientMerge], at: datetime) -> None:
     """Enter what a message says, in the transaction that enters the message; each change leaves its trace in the audit trail."""
+    _match_outcomes_again(session, changes)  # before the trail is locked, as everywhere
     for change in changes:
         rows = _merges(session, change) if isinstance(change, PatientMerge) else _updates(change)
         for row in rows:
@@ -56,6 +58,12 @@ def apply_changes(session: Session, message_id: int, sender: str, changes: Itera
             if row.kind == ChangeKind.MERGE:
                 detail["prior"] = [row.prior_patient_id, row.prior_issuer]
             audit.append(session, sender[:64] or "unknown sender", f"{row.kind} patient", f"patient change {row.id}", detail)
+
+
+def _match_outcomes_again(session: Session, changes: Iterable[PatientUpdate | PatientMerge]) -> None:
+    named = [(each.surviving, each.prior) if isinstance(each, PatientMerge) else each.identifiers for each in changes]
+    if numbers := [fitting(PatientChangeRow.patient_id, patient.patient_id) for patients in named for patient in patients]:
+        match_again(session, numbers)
 
 
 def _updates(update: PatientUpdate) -> list[PatientChangeRow]:
@@ -126,18 +134,6 @@ def issuers_of(session: Session, patient_id: str) -> set[str]:
     return {issuer for query in queries for issuer in session.scalars(query.distinct()) if issuer}
 
 
-def one_identifier_each(session: Session, patients: Collection[PatientIdentifier]) -> Mapping[PatientIdentifier, PatientIdentifier]:
-    """For each of ``patients`` the same identifier as for whoever else of them is the same woman.
-
-    Most women have one identifier: only those whose number a message or several issuers name are followed.
-    """
-    studies = session.execute(select(StudyRow.patient_id, func.count(StudyRow.issuer_of_patient_id.distinct())).group_by(StudyRow.patient_id))
-    to_follow = {number for number, issuers in studies if issuers > 1}
-    for column in (PatientChangeRow.patient_id, PatientChangeRow.prior_patient_id):
-        to_follow |= {number for number in session.scalars(select(column).where(PatientChangeRow.undone_at.is_(None)).distinct()) if number}
-    return {each: min(identities(session, each)) if each.patient_id in to_follow else each for each in patients}
-
-
 def studies_of(ledger: Ledger, patient: PatientIdentifier) -> Sequence[StudyId]:
     """The studies that came under any of a woman's identifiers."""
     with ledger.reading() as session:
@@ -185,5 +181,6 @@ def undo(ledger: Ledger, change_id: int, actor: str, reason: str) -> None:
         row = session.get(PatientChangeRow, change_id, with_for_update=True)
         if row is None or row.undone_at is not None:
             raise NoSuchPatientChange(change=change_id)
+        match_again(session, filter(None, (row.patient_id, row.prior_patient_id)))
         row.undone_at, row.undone_by = datetime.now(UTC), actor[:64]
         audit.append(session, actor, f"undo {row.kind} of patient", f"patient change {row.id}", {"reason": reason})

@@ -14,6 +14,7 @@ from dosremc_node.ledger import audit
 from dosremc_node.ledger.conflicts import two_patients_stand_in, whose_images_stay
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.rejections import reasons_in
+from dosremc_node.ledger.rematching import keep_matching_out, match_again
 from dosremc_node.ledger.states import DELIVERIES, REVISIONS, DeliveryState, RevisionState, Standing, check_transition
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, InstanceRow, RevisionRow, StudyRow, fitting
 from dosremc_node.records import (
@@ -67,6 +68,7 @@ def _waits_for_a_person(session: Session, study_id: StudyId) -> bool:
 def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: datetime) -> StudyRevision | None:
     """Open the next revision of a study that is due, with its plan pinned; None where another process was faster."""
     with ledger.transaction() as session:
+        keep_matching_out(session)
         study = session.get_one(StudyRow, study_id, with_for_update=True)
         if study.due_at is None or study.due_at > now or _waits_for_a_person(session, study_id):
             return None
@@ -86,6 +88,7 @@ def open_revision(ledger: Ledger, study_id: StudyId, plan: PlanRule, now: dateti
             opened_at=now,
         )
         session.add(row)
+        match_again(session, [study.patient_id], study.accession_number)
         study.due_at = study.waiting_since = None
         return _record(row, study)
 

@@ -70,7 +70,7 @@ class OutcomeReport:
     """Where the report itself says how the truth came to be known."""
     review: str = ""
     issued_at: datetime | None = None
-    """When the source says that it issued this version, with its zone (OBX-14, OBR-22; FHIR ``issued``): it puts corrections in order."""
+    """When the source says that it issued this version, with its zone (OBR-22; FHIR ``issued``): it puts corrections in order."""
 
 
 LARGEST_WEIGHT = 20.0
