@@ -13,7 +13,7 @@ from dosremc_node.errors import ExamsJudgedBefore, LooksSpent, WindowTaken
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.proposal_tables import LookExamRow, LookRow, RecalibrationRunRow
-from dosremc_node.ledger.tables import fitting
+from dosremc_node.ledger.tables import RevisionRow, fitting
 from dosremc_node.records import Domain, StudyId
 
 _A_HAIR = 1e-9
@@ -125,6 +125,13 @@ def exams_of(ledger: Ledger, look_id: int) -> tuple[frozenset[StudyId], frozense
         rows = session.execute(select(LookExamRow.study_id, LookExamRow.judged).where(LookExamRow.look_id == look_id)).all()
     fitted, judged = (frozenset(StudyId(study_id) for study_id, part in rows if part is judged) for judged in (False, True))
     return fitted, judged
+
+
+def scanner_keys_of(ledger: Ledger, look_id: int | None) -> frozenset[str]:
+    """The scanners of a look's exams; none where there was no look."""
+    query = select(RevisionRow.scanner_key).join(LookExamRow, LookExamRow.study_id == RevisionRow.study_id)
+    with ledger.reading() as session:
+        return frozenset(session.scalars(query.where(LookExamRow.look_id == look_id, RevisionRow.scanner_key != "").distinct()))
 
 
 def _columns(family: Family) -> dict[str, str]:

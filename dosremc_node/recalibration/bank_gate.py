@@ -19,8 +19,8 @@ from dosremc_node.recalibration.gate import Decision, Numbers
 def judge_bank(plan: ChangePlan, change: Change, held_out: Mapping[str, HeldOut], alpha: float, target: float | None = None) -> Decision:
     """By outcomes. ``held_out`` by scanner key: later exams that no look has used, of which only those with a known truth are compared.
 
-    ``alpha`` is what the look may spend. ``target``: the share of exams that are to be flagged, each scanner's present one where None. A bank of a
-    domain that is not shown yet, with too few outcomes, is judged by `judge_onboarding` instead.
+    ``alpha`` is what the look may spend. ``target``: the share of exams that are to be flagged, each scanner's present one where None. A domain
+    that has no bank of its own yet, and too few outcomes, is judged by `judge_onboarding` instead.
     """
     numbers: Numbers = {"alpha": alpha}
     for rule in _broken(plan, change, held_out, alpha, target, numbers):
@@ -29,7 +29,7 @@ def judge_bank(plan: ChangePlan, change: Change, held_out: Mapping[str, HeldOut]
 
 
 def judge_onboarding(plan: ChangePlan, change: Change, held_out: Mapping[str, HeldOut], target: float) -> Decision:
-    """Without outcomes, of a domain that has no bank in force: what it would flag comes to ``target``, from the stand-in's share."""
+    """Without outcomes, of a domain that has no bank of its own: what it would flag comes to ``target``."""
     numbers: Numbers = {"target": target}
     for rule in _broken_without_outcomes(plan, change, held_out, target, numbers):
         return Decision(change.kind, passed=False, rule=rule, numbers=numbers)
@@ -114,8 +114,8 @@ def _broken_without_outcomes(
     plan: ChangePlan, change: Change, held_out: Mapping[str, HeldOut], target: float, numbers: Numbers
 ) -> Iterator[str]:
     yield from _outside(plan, change, numbers)
-    if not change.is_new:
-        yield "insufficient evidence: refused, a domain that is shown is judged by outcomes"
+    if not change.is_on_loan:
+        yield "insufficient evidence: refused, a domain with a bank of its own is judged by outcomes"
     exams = [len(part.champion) for part in held_out.values()]
     numbers["judged_exams"] = sum(exams)
     if sum(exams) < plan.alignment.exams:

@@ -42,6 +42,12 @@ class Change:
         """Whether the parent has no bank for the domain, which so is not shown yet."""
         return self.domain not in self.parent.release.banks
 
+    @property
+    def is_on_loan(self) -> bool:
+        """Whether the domain is scored with another's bank, or a copy of one: it was never judged by outcomes."""
+        digests = [bank.sha256 for bank in self.parent.release.banks.values()]
+        return self.is_new or digests.count(self.parent.release.banks[self.domain].sha256) > 1
+
     def champion(self, scanner_key: str) -> OperatingPoint:
         """The operating point in force of a scanner."""
         return point_of(self.parent.release, scanner_key, self.scored_with)

@@ -84,7 +84,7 @@ class StatisticsPlan(_Part):
     source_images: int = Field(250, ge=0)
     early: float = Field(1.0, gt=0, le=1)
     judged_events: int = Field(50, ge=10)
-    """Later exams with a known malignancy, at least, that judge them; a domain that is not shown yet is judged by what it would flag."""
+    """Later exams with a known malignancy, at least, that judge them; a domain without a bank of its own is judged by what it would flag."""
     largest_mean_shift: float = Field(2.0, gt=0)
     """How far the means before one batch norm may move (root mean square over its channels), in standard deviations in force."""
     largest_variance_ratio: float = Field(4.0, gt=1)
