@@ -16,8 +16,8 @@ from dosremc_node.ledger.releases import release_in_force
 from dosremc_node.ledger.shadows import withhold
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.change_plan import ChangePlan, GuardAction
-from dosremc_node.recalibration.proposal_folder import read_proposal
 from dosremc_node.recalibration.promotion import line_of, roll_back
+from dosremc_node.recalibration.proposal_folder import read_proposal
 from dosremc_node.recalibration.proposing import Site, site_of
 from dosremc_node.recalibration.shadow import is_flagged, missed
 from dosremc_node.settings import Settings
@@ -50,8 +50,8 @@ def watch(site: Site) -> Iterator[Watched]:
     for proposal in list_proposals(site.ledger, (ProposalState.PROMOTED,)):
         family = (proposal.domain, proposal.scanner_key)
         if proposal.release_id in line and family not in seen:
+            seen.add(family)
             yield _watched(site, proposal, line[: line.index(proposal.release_id) + 1])
-        seen.add(family)
 
 
 def _watched(site: Site, proposal: Proposal, since_then: Sequence[str]) -> Watched:
