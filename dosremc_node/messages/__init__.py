@@ -4,7 +4,8 @@ The room knows HL7. A message is in the ledger, with all that follows from it, b
 """
 
 from dosremc_node.messages.answering import Answering, Check
+from dosremc_node.messages.envelope import read_envelope
 from dosremc_node.messages.listener import MessageListener
-from dosremc_node.messages.parsing import Message, Segment, parse
+from dosremc_node.messages.parsing import Message, Repetition, Segment, parse
 
-__all__ = ["Answering", "Check", "Message", "MessageListener", "Segment", "parse"]
+__all__ = ["Answering", "Check", "Message", "MessageListener", "Repetition", "Segment", "parse", "read_envelope"]

@@ -112,7 +112,7 @@ def decoded(content: bytes, envelope: Envelope) -> str:
     named = envelope.field(18).split(envelope.encoding_characters[1:2] or "~")[0].strip().upper()
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        text = content.decode(_codec(named)) if named else _guessed(content)
+        text = content.decode(_codec(named)) if named else guessed(content)
     except UnicodeDecodeError:
         raise MessageRefused(
             answer="AE", code=102, where="MSH^1^18", why="its bytes are not in the character set that MSH-18 names"
@@ -126,7 +126,8 @@ def _codec(named: str) -> str:
     return CHARACTER_SETS[named]
 
 
-def _guessed(content: bytes) -> str:
+def guessed(content: bytes) -> str:
+    """UTF-8 where its bytes are that, and ISO 8859-1 where they are not."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

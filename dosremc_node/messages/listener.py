@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
-import ssl
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import cast
 import structlog
 
 from dosremc_node.addresses import is_among
+from dosremc_node.certificates import Certificates
 from dosremc_node.errors import MessageTooLong
 from dosremc_node.failures import describe
 from dosremc_node.messages.answering import Answering
@@ -29,13 +29,13 @@ _MEGABYTE = 1 << 20
 
 
 class MessageListener:
-    """Listens where the settings say; ``tls`` is None where messages come in the clear."""
+    """Listens where the settings say."""
 
-    def __init__(self, settings: MessageSettings, answering: Answering, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, settings: MessageSettings, answering: Answering) -> None:
         self._settings = settings
         self._answering = answering
-        self._tls = tls
         self._server: _Server | None = None
+        self._accepting: threading.Thread | None = None
 
     @property
     def port(self) -> int:
@@ -43,10 +43,16 @@ class MessageListener:
         return int(self._server.server_address[1]) if self._server else self._settings.port
 
     def start(self) -> None:
-        """Listen; raises `OSError` where the address is taken."""
-        self._server = _Server(self._settings, self._answering, self._tls)
-        threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="messages", daemon=True).start()
-        log.info("messages_started", host=self._settings.host, port=self.port, tls=self._tls is not None)
+        """Listen; raises `OSError` where the address is taken, or `TlsUnusable`."""
+        certificates = Certificates(self._settings.tls) if self._settings.tls else None
+        self._server = _Server(self._settings, self._answering, certificates)
+        self._accepting = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="messages", daemon=True)
+        self._accepting.start()
+        log.info("messages_started", host=self._settings.host, port=self.port, tls=certificates is not None)
+
+    def is_listening(self) -> bool:
+        """Whether the thread that accepts connections is there."""
+        return self._accepting is not None and self._accepting.is_alive()
 
     def stop(self, grace_seconds: float = 5.0) -> None:
         """Take no new connections, let what is being answered be answered, and close the rest."""
@@ -65,10 +71,10 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, settings: MessageSettings, answering: Answering, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: MessageSettings, answering: Answering, certificates: Certificates | None) -> None:
         self.settings = settings
         self.answering = answering
-        self.tls = tls
+        self.certificates = certificates
         self._open: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -133,11 +139,11 @@ class _Connection(socketserver.BaseRequestHandler):
             self.server.give_place()
 
     def _serve(self, connection: socket.socket, address: str) -> None:
-        if self.server.tls is None:
+        if self.server.certificates is None:
             self._answer_all(connection, address)
             return
         connection.settimeout(_HANDSHAKE_SECONDS)
-        with self.server.tls.wrap_socket(connection, server_side=True) as secured:
+        with self.server.certificates.context().wrap_socket(connection, server_side=True) as secured:
             self.server.change_place(secured)
             self._answer_all(secured, address)
 

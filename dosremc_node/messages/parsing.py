@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import hl7
 
 from dosremc_node.errors import MessageRefused
-from dosremc_node.messages.envelope import Envelope, decoded
+from dosremc_node.messages.envelope import Envelope, decoded, guessed
 
 _NULL = '""'
+_NEW_LINE = (".br", ".sp", ".ce")
+"""Formatting commands that end a line, whatever number follows (HL7 v2.5.1, 2.7.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,14 @@ class Repetition:
     def component(self, number: int, subcomponent: int = 1) -> str:
         """A component, or a part of it, unescaped; empty where it is not there, or where HL7's null stands."""
         component = _part(self.content, number, hl7.Repetition)
-        text = str(_part(component, subcomponent, hl7.Component))
+        return self._read(str(_part(component, subcomponent, hl7.Component)))
+
+    @property
+    def whole(self) -> str:
+        """All of it, unescaped: text (TX, FT, ST) has no components, whatever separators its writer left in it."""
+        return self._read(str(self.content))
+
+    def _read(self, text: str) -> str:
         # NUL is no text, also where an escape sequence makes one: PostgreSQL would refuse it.
         return "" if text == _NULL else self._escapes.resolved(text).replace("\0", "").strip()
 
@@ -95,7 +104,7 @@ class _Escapes:
 
     def __init__(self, field: str, others: str) -> None:
         component, repetition, escape, subcomponent = tuple(others + "^~\\&"[len(others) :])[:4]
-        self._meanings = {"F": field, "S": component, "R": repetition, "E": escape, "T": subcomponent, ".br": "\n", ".sp": "\n"}
+        self._meanings = {"F": field, "S": component, "R": repetition, "E": escape, "T": subcomponent}
         self._sequence = re.compile(f"{re.escape(escape)}([^{re.escape(escape)}]*){re.escape(escape)}")
 
     def resolved(self, text: str) -> str:
@@ -106,7 +115,9 @@ class _Escapes:
         sequence = found[1]
         if sequence[:1] == "X":
             try:
-                return bytes.fromhex(sequence[1:]).decode("utf-8", "replace")
+                return guessed(bytes.fromhex(sequence[1:]))
             except ValueError:
                 return ""
+        if sequence.startswith(_NEW_LINE):
+            return "\n"
         return self._meanings.get(sequence, "")
