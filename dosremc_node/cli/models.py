@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from dosremc_node.cli import proposals
 from dosremc_node.cli.common import (
     ConfigOption,
     JsonOption,
@@ -16,14 +17,18 @@ from dosremc_node.cli.common import (
     read_settings,
 )
 from dosremc_node.delivery import refuse_clinical_use
+from dosremc_node.errors import OnlyByApproval
 from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.proposals import proposal_of_release
 from dosremc_node.ledger.releases import put_in_force, release_in_force
+from dosremc_node.ledger.states import ProposalState
 from dosremc_node.releases import default_shelf
 
-releases = typer.Typer(help="Model releases: what is there, what is in force.", no_args_is_help=True)
+releases = typer.Typer(help="Model releases: what is there, what is in force, what is proposed, and the way back.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
+    proposals.register(releases)
     app.add_typer(releases, name="releases")
 
 
@@ -60,14 +65,21 @@ def list_releases(*, as_json: JsonOption = False, config: ConfigOption = None, o
 
 @releases.command()
 def promote(release_id: str, *, config: ConfigOption = None, options: SetOption = None) -> None:
-    """Put a release in force; the node need not stop, open revisions keep theirs. Example: dosremc-node releases promote demonstration"""
+    """Put a release in force that was made elsewhere; open revisions keep theirs. Example: dosremc-node releases promote demonstration
+
+    One that was made of a proposal here is put in force by `dosremc-node releases approve`.
+    """
     settings = read_settings(config, options)
     shelf = default_shelf(settings.releases)
     shelf.verify(release_id)
     release = shelf.load(release_id).release
     for destination in settings.destinations:
         refuse_clinical_use(release, destination)
-    put_in_force(existing_ledger(settings), release_id, actor())
+    ledger = existing_ledger(settings)
+    made_of = proposal_of_release(ledger, release_id)
+    if made_of is not None and made_of.state is not ProposalState.PROMOTED:
+        raise OnlyByApproval(release=release_id, proposal=made_of.proposal_id, state=made_of.state)
+    put_in_force(ledger, release_id, actor())
     output.print(f"{release_id} is in force for every study that is opened from now on")
 
 

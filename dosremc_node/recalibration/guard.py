@@ -16,10 +16,10 @@ from dosremc_node.ledger.releases import release_in_force
 from dosremc_node.ledger.shadows import withhold
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.change_plan import ChangePlan, GuardAction
-from dosremc_node.recalibration.promotion import line_of, roll_back
 from dosremc_node.recalibration.proposal_folder import read_proposal
 from dosremc_node.recalibration.proposing import Site, site_of
 from dosremc_node.recalibration.shadow import is_flagged, missed
+from dosremc_node.releases.rollback import line_of, roll_back
 from dosremc_node.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def guard(ledger: Ledger, settings: Settings, plan: ChangePlan, now: datetime) -
 
 def watch(site: Site) -> Iterator[Watched]:
     """What `guard` would look at, without acting: the latest promoted change of each domain and scanner key, the newest first."""
-    line, seen = line_of(site, release_in_force(site.ledger) or ""), set()
+    line, seen = line_of(site.shelf, release_in_force(site.ledger) or ""), set()
     for proposal in list_proposals(site.ledger, (ProposalState.PROMOTED,)):
         family = (proposal.domain, proposal.scanner_key)
         if proposal.release_id in line and family not in seen:
@@ -73,7 +73,7 @@ def _acted(site: Site, watched: Watched, now: datetime) -> Watched:
     action = GuardAction.WITHHOLD
     if site.plan.guard.action is GuardAction.ROLL_BACK and release_in_force(site.ledger) == proposal.release_id:
         try:
-            roll_back(site, audit.NODE, watched.why, now)
+            roll_back(site.ledger, site.shelf, actor=audit.NODE, reason=watched.why, now=now)
             action = GuardAction.ROLL_BACK
         except NodeError as error:
             log.error("guard_could_not_roll_back", proposal=proposal.proposal_id, reason=str(error))  # noqa: TRY400 - a traceback says no more

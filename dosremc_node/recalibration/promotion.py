@@ -1,4 +1,4 @@
-"""From an approval to a release in force, and back.
+"""From an approval to a release in force; the way back is `releases.rollback`.
 
 Nothing that was stored is trusted: digests, bounds, the plan, the parent and the women are asked again. The order makes it safe to be killed
 anywhere: first the approval is a row, then the release is a folder, whole or not there, then one transaction puts it in force and
@@ -18,7 +18,6 @@ from dosremc_node.errors import (
     ApproverNotNamed,
     FiltersMoved,
     NodeError,
-    NothingToRollBackTo,
     OutsideTheChangePlan,
     ProposalDamaged,
     ProposalStale,
@@ -209,32 +208,3 @@ def _check_release(site: Site, proposal: Proposal, change: Change) -> None:
     approved = (banks, _points(change), proposal.approver, before.demonstration, before.release_id, _provenance(proposal, change))
     if found != approved or made.preprocessing_sha256 != before.preprocessing_sha256:
         raise ProposalDamaged(what=f"the release {made.release_id}", proposal=proposal.proposal_id)
-
-
-# --- And back ---------------------------------------------------------------------------------------------------------
-
-
-def roll_back(site: Site, actor: str, reason: str, now: datetime, *, to: str | None = None) -> tuple[str, Sequence[Proposal]]:
-    """Put the parent of the release in force back in force, or ``to``, from which it came; answers it and what was rolled back.
-
-    The releases stay where they are, and the windows that brought them propose no more. Raises `NothingToRollBackTo`, `ReleaseDamaged`,
-    `ReleaseChangedMeanwhile`.
-    """
-    in_force = release_in_force(site.ledger) or ""
-    line = line_of(site, in_force)
-    target = to or (line[1] if len(line) > 1 else None)
-    if target not in line[1:]:
-        raise NothingToRollBackTo(release=in_force, to=target or "a parent", known=", ".join(line[1:]) or "none")
-    site.shelf.verify(target)
-    undone = line[: line.index(target)]
-    return target, proposals.roll_back(site.ledger, undone, target, actor=actor, reason=reason, now=now)
-
-
-def line_of(site: Site, release_id: str) -> Sequence[str]:
-    """A release, its parent, and so on, as far as they are on the shelf."""
-    known, line, following = set(site.shelf.names()), list[str](), release_id
-    while following in known:
-        known.remove(following)
-        line.append(following)
-        following = site.shelf.load(following).release.parent or ""
-    return line
