@@ -36,6 +36,10 @@ class Chart:
         beyond = np.flatnonzero(farthest(signal[None], self.allowance)[0] >= self.limit)
         return int(beyond[0]) if len(beyond) else None
 
+    def path(self, signal: Values) -> Values:
+        """The larger of both sums, exam by exam."""
+        return np.maximum(_sums(signal[None], self.allowance), _sums(-signal[None], self.allowance))[0]
+
 
 def farthest(signals: Values, allowance: float) -> Values:
     """The larger of both sums, so far: (runs, n) from signals (runs, n). It passes a limit where the chart first alarms."""

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from dosremc_node.errors import NoSuchAlarm
+from dosremc_node.errors import NoSuchAlarm, NotWatched
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.drift_tables import DriftAlarmRow, DriftFiguresRow, DriftReferenceRow
@@ -75,11 +75,11 @@ def references(ledger: Ledger) -> Mapping[str, FrozenReference]:
         return {row.scanner_key: _reference(row) for row in session.scalars(query)}
 
 
-def keys_ever_frozen(ledger: Ledger) -> Mapping[str, Domain]:
-    """The scanner keys that have or had a reference, with its latest domain."""
-    query = select(DriftReferenceRow.scanner_key, DriftReferenceRow.domain).order_by(DriftReferenceRow.id)
+def frozen_keys(ledger: Ledger) -> Mapping[str, datetime]:
+    """The scanner keys that have or had a reference, with when the latest was frozen."""
+    query = select(DriftReferenceRow.scanner_key, DriftReferenceRow.frozen_at).order_by(DriftReferenceRow.id)
     with ledger.reading() as session:
-        return {key: Domain(domain) for key, domain in session.execute(query)}
+        return dict(session.execute(query).tuples().all())
 
 
 def _reference(row: DriftReferenceRow) -> FrozenReference:
@@ -103,25 +103,37 @@ def _reference(row: DriftReferenceRow) -> FrozenReference:
 
 @dataclass(frozen=True, slots=True)
 class SeenKey:
-    """A scanner key of which exams were assessed: how many revisions, and the numbers of the first and the latest, by which news are told."""
+    """A scanner key that a domain's bank scored: how many revisions, and the numbers of the first and the latest, by which news are told."""
 
     scanner_key: str
+    domain: Domain
     revisions: int
     first: int
     latest: int
 
 
 def seen_keys(ledger: Ledger) -> Sequence[SeenKey]:
-    """Every scanner key of which something was assessed, in the order in which they came."""
-    first = func.min(RevisionRow.id)
+    """Every scanner key of which something was scored, in the order in which they came; once for each domain whose bank did."""
+    first, latest = func.min(RevisionRow.id), func.max(RevisionRow.id)
     query = (
-        select(RevisionRow.scanner_key, func.count(), first, func.max(RevisionRow.id))
+        select(RevisionRow.scanner_key, RevisionRow.domain, func.count(), first, latest)
         .where(RevisionRow.assessed_at.is_not(None), RevisionRow.bank_sha256 != "", RevisionRow.scanner_key != "")
-        .group_by(RevisionRow.scanner_key)
+        .group_by(RevisionRow.scanner_key, RevisionRow.domain)
         .order_by(first)
     )
     with ledger.reading() as session:
-        return [SeenKey(*row) for row in session.execute(query)]
+        return [SeenKey(key, Domain(domain), *counts) for key, domain, *counts in session.execute(query)]
+
+
+def last_scored_by(ledger: Ledger, scanner_key: str) -> tuple[str, Domain]:
+    """The release and the domain whose bank scored a scanner key last. Raises `NotWatched`."""
+    key = fitting(RevisionRow.scanner_key, scanner_key)
+    query = select(RevisionRow.release_id, RevisionRow.domain).where(RevisionRow.scanner_key == key, RevisionRow.bank_sha256 != "")
+    with ledger.reading() as session:
+        found = session.execute(query.where(RevisionRow.assessed_at.is_not(None)).order_by(RevisionRow.id.desc()).limit(1)).first()
+    if found is None:
+        raise NotWatched(scanner_key=scanner_key)
+    return found.release_id, Domain(found.domain)
 
 
 # --- Alarms -----------------------------------------------------------------------------------------------------------

@@ -77,6 +77,15 @@ def examined(
     return list(_exams(ledger, query))
 
 
+def studies_left_out(ledger: Ledger) -> frozenset[StudyId]:
+    """The studies of women who objected: what was taken from them before is to be forgotten too."""
+    with ledger.reading() as session:
+        women = objected(session)
+        numbers = {each.patient_id for each in women}
+        query = select(StudyRow.study_id, StudyRow.patient_id, StudyRow.issuer_of_patient_id).where(StudyRow.patient_id.in_(numbers))
+        return frozenset(StudyId(study) for study, *patient in session.execute(query) if PatientIdentifier(*patient) in women)
+
+
 def _taken_on() -> ColumnElement[date]:
     return type_coerce(func.coalesce(StudyRow.study_date, func.date(StudyRow.first_received_at)), Date)
 
