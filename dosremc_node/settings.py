@@ -389,7 +389,9 @@ class OutcomeSettings(_Section):
 
 def _cron(value: str) -> str:
     if not re.fullmatch(r"(?:[\d*,/-]+ +){3}[\w*,/-]+ +(?:\*|[a-z,-]+)", value.strip(), re.IGNORECASE):
-        raise ValueError("minute, hour, day of the month, month and day of the week are expected, the last one by name, such as 30 2 * * sun")
+        raise ValueError(
+            "minute, hour, day of the month, month and day of the week are expected, the last one by name, such as 30 2 * * sun"
+        )
     return value.strip()
 
 
@@ -397,12 +399,14 @@ class RecalibrationSettings(_Section):
     """The daemon that proposes better banks and operating points. `serve` starts it beside itself where it is ``enabled``; it needs the
     extra `train`.
 
-    ``schedule`` is cron text in the machine's own time, days of the week by name. ``change_plan_file`` says what may change, by how much,
+    ``schedule`` is cron text in the machine's own time, days of the week by name. Proposals in the shadow and in service are looked after every
+    ``tend_minutes``. ``change_plan_file`` says what may change, by how much,
     and how it must be proven; with none it is the one that came with the program.
     """
 
     enabled: bool = False
     schedule: Annotated[str, AfterValidator(_cron)] = "30 2 * * *"
+    tend_minutes: float = Field(10.0, gt=0)
     change_plan_file: Path | None = None
 
 

@@ -163,7 +163,7 @@ def fine_tuned(
     fine_tune(network, lesson, plan, read, checkpoint=checkpoint, progress=progress)
 
     def as_now(scanner_key: str) -> tuple[OperatingPoint, Scores]:
-        return situation.point_of(scanner_key), (_of(fitted, scanner_key) if scanner_key else fitted).scores
+        return situation.point_of(scanner_key), fitted.of_key(scanner_key).scores
 
     points = _points(situation, rescored(fitted, network, read), as_now)
     numbers = {"fitted_events": fitted.scores.events, "validation_events": lesson.validation.scores.events}
@@ -189,15 +189,11 @@ def _points(situation: Situation, live: Cohort, reference_of: Callable[[str], tu
     points = {str(situation.domain): align(*reference_of(""), live.scores)}
     keys = sorted({exam.scanner_key for exam in live.exams})
     for key in keys:
-        of_key = _of(live, key)
+        of_key = live.of_key(key)
         enough = len(keys) > 1 and len(of_key) >= SMALLEST_SAMPLE
         if enough or key in situation.parent.release.operating_points:
             points[key] = align(*reference_of(key), of_key.scores) if enough else points[situation.domain]
     return points
-
-
-def _of(cohort: Cohort, scanner_key: str) -> Cohort:
-    return cohort.where(cohort.of_scanner(scanner_key))
 
 
 def _needs(cohort: Cohort, exams: int, what: str) -> None:

@@ -59,9 +59,13 @@ class Cohort:
         """The exams with an image whose label may be believed, with all their images."""
         return self.where(np.isin(np.arange(len(self)), self.scores.exams[self.scores.known]))
 
-    def of_scanner(self, scanner_key: str) -> NDArray[np.bool_]:
-        """Which exams are of one scanner key, (exams,)."""
-        return np.array([exam.scanner_key == scanner_key for exam in self.exams], np.bool_)
+    def of_key(self, scanner_key: str) -> Cohort:
+        """The exams of one scanner key; all where it is empty."""
+        return self.where(np.array([scanner_key in {"", exam.scanner_key} for exam in self.exams], np.bool_))
+
+    def taken_since(self, day: date) -> Cohort:
+        """The exams from that day on."""
+        return self.where(np.array([exam.taken_on >= day for exam in self.exams], np.bool_))
 
     def with_logits(self, logits: Values) -> Cohort:
         """The same exams as another bank scores them, (n,)."""

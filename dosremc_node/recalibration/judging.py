@@ -53,10 +53,9 @@ def held_out_of(situation: Situation, candidate: Candidate) -> dict[str, HeldOut
     """The exams that judge a candidate, by scanner key, as what is in force and as the candidate scores them."""
     found = {}
     for key in sorted({exam.scanner_key for exam in candidate.judged.exams}):
-        of_key = candidate.judged.of_scanner(key)
         found[key] = HeldOut(
-            candidate.judged.where(of_key).scores,
-            candidate.rescored.where(of_key).scores,
+            candidate.judged.of_key(key).scores,
+            candidate.rescored.of_key(key).scores,
             situation.point_of(key),
             candidate.point_of(key, situation),
         )
