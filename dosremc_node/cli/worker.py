@@ -12,6 +12,7 @@ from dosremc_node.housekeeping import keep_house
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.node import Node
 from dosremc_node.sweeper import ASSESS, DELIVER, EXECUTORS, RECONCILE, Sweeper
+from dosremc_node.watching import keep_watch
 from dosremc_node.workflow import Journey
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ def run(node: Node, stop: threading.Event) -> int:
         for _ in range(settings.decoding_processes):
             threading.Thread(target=anticipation.run, args=(stop,), name="anticipation", daemon=True).start()
         threading.Thread(target=keep_house, args=(node, stop), name="housekeeping", daemon=True).start()
+        threading.Thread(target=keep_watch, args=(node, stop), name="drift", daemon=True).start()
         log.info("worker_started", executor=executor)
         Sweeper(journey, engine).run(stop)
         engine.stop(_SECONDS_TO_FINISH)
