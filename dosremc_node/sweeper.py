@@ -15,7 +15,7 @@ from dosremc_node import studies
 from dosremc_node.artifacts import ArtifactKind
 from dosremc_node.engine import Engine, take_over
 from dosremc_node.failures import describe
-from dosremc_node.ledger import audit_arm, clock, commitments, deliveries, outcomes, receiving, reconciliation, revisions
+from dosremc_node.ledger import audit_arm, clock, commitments, deliveries, outcomes, receiving, reconciliation, revisions, shadows
 from dosremc_node.records import StudyId
 from dosremc_node.supervision import beat
 from dosremc_node.workflow import Journey
@@ -91,7 +91,13 @@ class Sweeper:
 
     def _open_revision(self, study_id: StudyId, now: datetime) -> None:
         release = self._node.release_in_force().release
-        plan = partial(studies.make_plan, release=release, domains=self._node.domains, settings=self._node.settings.studies)
+        plan = partial(
+            studies.make_plan,
+            release=release,
+            domains=self._node.domains,
+            settings=self._node.settings.studies,
+            withheld=shadows.withheld(self._node.ledger),
+        )
         revision = revisions.open_revision(self._node.ledger, study_id, plan, now)
         if revision:
             images, domain = len(revision.plan.images), revision.plan.domain

@@ -79,6 +79,7 @@ class NotAssessedReason(StrEnum):
     NO_BREAST = "No breast can be made out: a page of text, a part of a breast, or something else."
     UNREADABLE = "The pixel data cannot be decoded."
     UNKNOWN_SCANNER = "The scanner belongs to no domain of this release."
+    WITHHELD = "Results of this scanner domain are withheld until a person has looked into them."
     MIXED_DOMAINS = "The study's images come from scanners of different domains."
     REMOVED = "The node had already removed this image when a further image of the study came."
     IMAGES_REMOVED = "Images of this study had already been removed when a further one came: it can no longer be assessed as a whole, see the earlier report."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -48,10 +48,18 @@ def due_at(headers: Sequence[ImageHeader], first: datetime, last: datetime, sett
     return min(quiet, first + timedelta(seconds=settings.deadline_seconds))
 
 
-def make_plan(images: Sequence[tuple[int, str, ImageHeader]], release: Release, domains: DomainTable, settings: StudySettings) -> Plan:
+def make_plan(
+    images: Sequence[tuple[int, str, ImageHeader]],
+    release: Release,
+    domains: DomainTable,
+    settings: StudySettings,
+    *,
+    withheld: Collection[Domain] = (),
+) -> Plan:
     """Decide on a study as it stands. ``images`` are (instance id, digest of the file, header).
 
-    An image that a rejection note withdrew has that as its reason, and no part in anything but `Plan.withdrawn`.
+    An image that a rejection note withdrew has that as its reason, and no part in anything but `Plan.withdrawn`. What belongs to a domain
+    of ``withheld`` is scored and not shown.
     """
     judged = _judged(images)
     withdrawn = tuple(image for image in judged if image.not_assessed in WITHDRAWN)
@@ -59,7 +67,12 @@ def make_plan(images: Sequence[tuple[int, str, ImageHeader]], release: Release, 
         # Its report must say of which images it speaks, and there are no others.
         return _nothing_scored(judged, _only(image.header.scanner for image in judged), release, NotAssessedReason.ALL_WITHDRAWN)
     left = tuple(image for image in judged if image.not_assessed not in WITHDRAWN)
-    return replace(_only_if_whole(_plan(left, release, domains, settings)), withdrawn=withdrawn)
+    return replace(_unless_withheld(_only_if_whole(_plan(left, release, domains, settings)), withheld), withdrawn=withdrawn)
+
+
+def _unless_withheld(plan: Plan, withheld: Collection[Domain]) -> Plan:
+    hidden = plan.not_assessed is None and plan.domain in withheld
+    return replace(plan, not_assessed=NotAssessedReason.WITHHELD) if hidden else plan
 
 
 def _only_if_whole(plan: Plan) -> Plan:

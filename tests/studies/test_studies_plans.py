@@ -73,6 +73,15 @@ def test_the_plan_of_an_ordinary_study(make_header: Any, release: Release) -> No
     assert [image.not_assessed for image in made.images] == [None] * 4
 
 
+def test_a_domain_that_is_withheld_is_scored_and_not_shown(make_header: Any, release: Release) -> None:
+    """Its studies keep their bank and operating point and say why nothing is shown; other domains' are shown."""
+    images = [(number, f"{number:064x}", make_header(name, GE)) for number, name in enumerate(FOUR)]
+    shown, hidden = (make_plan(images, release, load_domains(), StudySettings(), withheld=[Domain(domain)]) for domain in ("siemens", "ge"))
+    assert shown.not_assessed is None
+    assert hidden == replace(shown, not_assessed=NotAssessedReason.WITHHELD)
+    assert [image.not_assessed for image in hidden.images] == [None] * 4
+
+
 def test_a_scanner_with_an_operating_point_of_its_own(make_header: Any, release: Release) -> None:
     """The operating point of the very scanner comes before that of its domain."""
     made = plan([make_header()], release)
