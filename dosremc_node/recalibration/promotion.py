@@ -7,10 +7,13 @@ marks the proposal. Whoever comes next goes on with what is approved (`resume`).
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import unicodedata
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -31,7 +34,7 @@ from dosremc_node.ledger.shadows import shadow_exams
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.bounds import Change, outside
 from dosremc_node.recalibration.gate import Decision
-from dosremc_node.recalibration.proposal_folder import read_proposal
+from dosremc_node.recalibration.proposal_folder import PROPOSALS, read_proposal
 from dosremc_node.recalibration.proposing import Site
 from dosremc_node.recalibration.shadow import outside_band
 from dosremc_node.records import BankId, Domain, OperatingPoint
@@ -141,11 +144,21 @@ def _checked(site: Site, proposal: Proposal) -> tuple[Change, Decision]:
 def _promote(site: Site, proposal: Proposal, actor: str, now: datetime) -> Proposal:
     if proposal.state is not ProposalState.PROMOTED:
         change, decision = _checked(site, proposal)
-        # Where it is there already, this process's predecessor wrote it, or another process: it is looked at either way.
-        with suppress(ReleaseExists):
-            write_release(site.folder, _facts(proposal, change, decision), change.parent.backbone(), _banks(change))
+        with _alone(site.folder):
+            for unfinished in site.folder.glob(f".{proposal.release_id}-*"):  # of a process that was killed while it wrote
+                shutil.rmtree(unfinished)
+            with suppress(ReleaseExists):  # by a process that was killed once it had written: it is looked at either way
+                write_release(site.folder, _facts(proposal, change, decision), change.parent.backbone(), _banks(change))
         _check_release(site, proposal, change)
     return proposals.put_promoted_in_force(site.ledger, proposal.proposal_id, actor, now)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two processes that promote at once write one after the other. The kernel lets go of the lock of one that is killed."""
+    with (folder / PROPOSALS / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _banks(change: Change) -> dict[Domain, Bank]:
