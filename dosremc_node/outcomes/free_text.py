@@ -13,7 +13,7 @@ from dosremc_node.outcomes.codes import Verdict
 from dosremc_node.outcomes.site_rules import TextRule, TextRules
 from dosremc_node.records import Laterality
 
-_SENTENCE_ENDS = re.compile(r"[\n\r;；。]+|[.?!](?=\s|$)")
+_SENTENCE_ENDS = re.compile(r"[\n\r;；。]+|[.?!](?=\s|$)")  # noqa: RUF001 - as Japanese and Chinese write them
 
 
 @dataclass(frozen=True, slots=True)
