@@ -20,6 +20,7 @@ from dosremc_node.ledger import Ledger, audit
 from dosremc_node.ledger.drift import (
     AlarmKind,
     FrozenReference,
+    alarms,
     freeze,
     frozen_keys,
     keep_figures,
@@ -113,9 +114,9 @@ class Watcher:
         scanner = self._scanner(scanner_key)
         if not scanner.exams:
             return
-        if self._inherits_nothing(scanner):
-            alarm(self.ledger, scanner, AlarmKind.NEW_KEY, 0, detail={"why": "not seen before in its domain"}, now=now)
-        elif self._is_to_be_frozen(scanner):
+        if not self._may_freeze(scanner):
+            self._tell_of_new_key(scanner, now)
+        elif scanner.kept is None and len(scanner.exams) >= self.settings.reference_exams and self.settings.freeze_first:
             freeze_reference(self.ledger, scanner, self.settings, audit.NODE, latest=False)
             scanner = self._scanner(scanner_key)
         raise_alarms(self.ledger, scanner, self.settings, now)
@@ -126,15 +127,17 @@ class Watcher:
         book = self.books.setdefault((scanner_key, serves.bank.sha256), TraceBook(scanner_key, serves.bank.sha256, serves.statistics))
         return look_at(self.ledger, serves, book)
 
-    def _inherits_nothing(self, scanner: Scanner) -> bool:
-        """Whether this is another scanner, or another version of its software, than the one that its domain began with."""
+    def _may_freeze(self, scanner: Scanner) -> bool:
+        """Whether this is the scanner that its domain began with, or one that a person has frozen before; any other inherits nothing."""
         key, domain = scanner.serving.scanner_key, scanner.serving.bank.domain
         first = next(seen.scanner_key for seen in seen_keys(self.ledger) if seen.domain == domain)
-        return first != key and key not in frozen_keys(self.ledger)
+        return key in frozen_keys(self.ledger) or (first == key and not scanner.exams[-1].in_shadow)
 
-    def _is_to_be_frozen(self, scanner: Scanner) -> bool:
-        shown = scanner.exams and not scanner.exams[-1].in_shadow
-        return bool(shown) and self.settings.freeze_first and scanner.kept is None and len(scanner.exams) >= self.settings.reference_exams
+    def _tell_of_new_key(self, scanner: Scanner, now: datetime) -> None:
+        """Once: another device, or another version of its software."""
+        key = scanner.serving.scanner_key
+        if not any(each.scanner_key == key and each.kind is AlarmKind.NEW_KEY for each in alarms(self.ledger, settled=True)):
+            alarm(self.ledger, scanner, AlarmKind.NEW_KEY, 0, detail={"why": "not seen before in its domain"}, now=now)
 
 
 def raise_alarms(ledger: Ledger, scanner: Scanner, settings: DriftSettings, now: datetime) -> None:

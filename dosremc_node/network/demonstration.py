@@ -14,10 +14,10 @@ import torch
 from pydantic import JsonValue
 
 from dosremc_node.errors import FilmExamMissing
+from dosremc_node.evaluation import calibrated, per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.banks import Bank, bank_of, put_bank
 from dosremc_node.network.cache import code_digest, read_arrays, recipe_digest, write_arrays
-from dosremc_node.network.evaluation import calibrated, per_breast, platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.examples import Breast, Examples, prepared_examples, simulate_examples
 from dosremc_node.network.export import export_backbone
 from dosremc_node.network.localisation import on_the_lesion

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from dosremc_node.errors import TooFewExams
-from dosremc_node.network.evaluation import Values
+from dosremc_node.evaluation import Values
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 

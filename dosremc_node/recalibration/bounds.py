@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dosremc_node.network.evaluation import Values
+from dosremc_node.evaluation import Values
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
 from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import LoadedRelease

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from dosremc_node.errors import TooFewEvents
-from dosremc_node.network.evaluation import Values, calibrated_logits
+from dosremc_node.evaluation import Values, calibrated_logits
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 

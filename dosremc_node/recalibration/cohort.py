@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosremc_node.errors import TooFewEvents, TooFewExams
+from dosremc_node.evaluation import Values
 from dosremc_node.ledger.exams import AssessedExam
 from dosremc_node.ledger.labels import Label
-from dosremc_node.network.evaluation import Values
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import LabelState, Laterality, StudyId
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from dosremc_node.network.evaluation import Labels, Values, calibrated, calibrated_logits
+from dosremc_node.evaluation import Labels, Values, calibrated, calibrated_logits
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dosremc_node.errors import TooFewEvents
-from dosremc_node.network.evaluation import pr_auc
+from dosremc_node.evaluation import pr_auc
 from dosremc_node.network.methods.fine_tuning import train_bank
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.scoring import logits

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dosremc_node.errors import ArtifactDamaged, ArtifactMissing, NotAMammogram, NotDicom, UndecodableImage
-from dosremc_node.network.evaluation import Values
+from dosremc_node.evaluation import Values
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.scoring import logits
 from dosremc_node.recalibration.cohort import Cohort

@@ -14,7 +14,7 @@ import numpy as np
 
 from dosremc_node.drift import Reference, Watch
 from dosremc_node.errors import TooFewEvents, TooFewExams
-from dosremc_node.network.evaluation import calibrated, platt, threshold_at_specificity
+from dosremc_node.evaluation import calibrated, platt, threshold_at_specificity
 from dosremc_node.recalibration.alignment import align
 from dosremc_node.recalibration.calibration import calibrate
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan

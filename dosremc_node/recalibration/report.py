@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Estimate,
     brier,
     calibrated,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dosremc_node.network.evaluation import Labels, Values, calibrated_logits, reliability, roc_auc, sigmoid
+from dosremc_node.evaluation import Labels, Values, calibrated_logits, reliability, roc_auc, sigmoid
 from dosremc_node.recalibration.comparison import HeldOut
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint

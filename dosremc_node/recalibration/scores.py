@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dosremc_node.drift import ExamScores
 from dosremc_node.errors import ScoreTableUnreadable
-from dosremc_node.network.evaluation import Values, calibrated
+from dosremc_node.evaluation import Values, calibrated
 from dosremc_node.records import LabelState, OperatingPoint
 
 COLUMNS = ("case_id", "view_id", "scanner_key", "logit", "label", "label_state", "date")

@@ -7,13 +7,13 @@ from datetime import datetime
 
 import numpy as np
 
+from dosremc_node.evaluation import calibrated
 from dosremc_node.ledger.exams import AssessedExam, assessed_exams
 from dosremc_node.ledger.looks import scanner_keys_of
 from dosremc_node.ledger.proposals import Proposal, end_proposal, list_proposals
 from dosremc_node.ledger.shadows import ShadowExam, keep_shadow_exams, shadow_exams
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.network.banks import put_bank
-from dosremc_node.network.evaluation import calibrated
 from dosremc_node.network.export import import_backbone
 from dosremc_node.recalibration.bounds import Change
 from dosremc_node.recalibration.change_plan import ChangePlan

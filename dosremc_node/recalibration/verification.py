@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import Estimate, calibrated
+from dosremc_node.evaluation import Estimate, calibrated
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import LARGEST_WEIGHT, OperatingPoint
 

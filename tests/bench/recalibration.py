@@ -21,7 +21,7 @@ from scipy.stats import beta
 
 from bench.measuring import Result, Scope, say
 from dosremc_node.drift import ExamScores, Reference, Watch
-from dosremc_node.network.evaluation import calibrated, platt
+from dosremc_node.evaluation import calibrated, platt
 from dosremc_node.recalibration import (
     ChangePlan,
     Scores,

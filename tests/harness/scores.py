@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import calibrated, platt, threshold_at_specificity
+from dosremc_node.evaluation import calibrated, platt, threshold_at_specificity
 from dosremc_node.recalibration import Scores
 from dosremc_node.records import OperatingPoint
 

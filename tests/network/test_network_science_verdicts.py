@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import roc_auc
+from dosremc_node.evaluation import roc_auc
 from dosremc_node.network.science.hypotheses import Claim, Verdict, decide, hypotheses
 from dosremc_node.network.science.measuring import Level, Measures, Transfer, at, mean
 from dosremc_node.network.science.presets import STANDARD

@@ -11,10 +11,10 @@ from harness.cohorts import ToyScanner, toy_scanner
 from harness.toys import HEIGHT, WIDTH, ToyNetwork, toy_examples
 
 from dosremc_node.errors import ExamsNotConsecutive, TooFewEvents, TooFewExams
+from dosremc_node.evaluation import platt, roc_auc
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network import export_backbone, load_backbone
 from dosremc_node.network.banks import bank_of, filters_digest, put_bank
-from dosremc_node.network.evaluation import platt, roc_auc
 from dosremc_node.network.examples import Examples
 from dosremc_node.network.methods.fine_tuning import train_bank
 from dosremc_node.network.prediction import Network

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dosremc_node.cli import app
 from dosremc_node.errors import ScoreTableUnreadable
-from dosremc_node.network.evaluation import Estimate, calibrated
+from dosremc_node.evaluation import Estimate, calibrated
 from dosremc_node.recalibration import (
     ChangePlan,
     Scores,

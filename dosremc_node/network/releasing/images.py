@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from dosremc_node.errors import NothingToLearnFrom
+from dosremc_node.evaluation import Labels, Values
 from dosremc_node.network.data import Excluded, Index, IndexRow, LoadedImages, Split, load_images
-from dosremc_node.network.evaluation import Labels, Values
 from dosremc_node.records import Domain, PreprocessingSpec, Release
 
 Heard = Callable[[str, float], None]

@@ -9,9 +9,7 @@ from functools import partial
 import numpy as np
 
 from dosremc_node.errors import NotMeasurable
-from dosremc_node.network.banks import put_bank
-from dosremc_node.network.data import Excluded, Index, IndexRow, LoadedImages, Split, load_images
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Estimate,
     Performance,
     Values,
@@ -20,6 +18,8 @@ from dosremc_node.network.evaluation import (
     stratified_interval,
     weighted_sensitivity,
 )
+from dosremc_node.network.banks import put_bank
+from dosremc_node.network.data import Excluded, Index, IndexRow, LoadedImages, Split, load_images
 from dosremc_node.network.export import import_backbone
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.releasing.images import Workplace, breasts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dosremc_node.evaluation import platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.data import LoadedImages
-from dosremc_node.network.evaluation import platt, roc_auc, sigmoid, threshold_at_specificity
 from dosremc_node.network.prediction import Network
 from dosremc_node.network.releasing.images import breasts
 from dosremc_node.network.scoring import logits

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from dosremc_node.errors import ReleaseExists
+from dosremc_node.evaluation import pr_auc, sigmoid
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.augmentation import Move
 from dosremc_node.network.banks import bank_of
 from dosremc_node.network.batches import Chosen, device_of, to_network
 from dosremc_node.network.data import Index, IndexRow, LoadedImages, Split
-from dosremc_node.network.evaluation import pr_auc, sigmoid
 from dosremc_node.network.export import export_backbone
 from dosremc_node.network.gmic import GMIC
 from dosremc_node.network.losses import IMAGE_LOSS_SHARE, LESION_WEIGHT, image_loss, lesion_map

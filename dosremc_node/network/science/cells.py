@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dosremc_node.evaluation import Labels, Values
 from dosremc_node.network.batches import Images, channels_last, to_network
 from dosremc_node.network.cache import Arrays, code_digest, read_arrays, recipe_digest, write_arrays
-from dosremc_node.network.evaluation import Labels, Values
 from dosremc_node.network.examples import Examples
 from dosremc_node.network.methods import METHODS, Adapted, Scorer, Task
 from dosremc_node.network.methods.batch_blend import PAPER_BATCH

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dosremc_node.evaluation import Labels
 from dosremc_node.imaging import DEFAULT_SPEC
 from dosremc_node.network.cache import code_digest, read_arrays, recipe_digest, write_arrays
-from dosremc_node.network.evaluation import Labels
 from dosremc_node.network.examples import Breast, Examples, simulate_here
 from dosremc_node.network.science.presets import Preset
 from dosremc_node.records import PreprocessingSpec

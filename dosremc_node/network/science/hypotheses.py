@@ -16,7 +16,7 @@ from itertools import permutations
 
 import numpy as np
 
-from dosremc_node.network.evaluation import holm, weighted_roc_auc
+from dosremc_node.evaluation import holm, weighted_roc_auc
 from dosremc_node.network.science.measuring import UNADAPTED, Measures, Quantity, Transfer, mean, sensitivity_at_zero, specificity_at_zero
 from dosremc_node.network.science.presets import Preset
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Comparison,
     Labels,
     Resamples,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dosremc_node.network.evaluation import Labels, Values, sigmoid
-from dosremc_node.network.evaluation.plots import draw_reliability, draw_roc
+from dosremc_node.evaluation import Labels, Values, sigmoid
+from dosremc_node.evaluation.plots import draw_reliability, draw_roc
 from dosremc_node.network.science.measuring import UNADAPTED, Measures, Transfer
 from dosremc_node.network.science.presets import Preset
 from dosremc_node.network.science.table import calibrated

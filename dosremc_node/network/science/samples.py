@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dosremc_node.network.evaluation import Labels, Values, per_breast
+from dosremc_node.evaluation import Labels, Values, per_breast
 from dosremc_node.network.examples import Examples
 from dosremc_node.network.science.cohorts import malignant_in_screening, of_breasts
 from dosremc_node.network.science.rows import Row, Sample

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Estimate,
     Values,
     WeightedFigure,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dosremc_node.network.evaluation import Estimate
+from dosremc_node.evaluation import Estimate
 from dosremc_node.network.science.hypotheses import Claim, Finding, Sameness, Verdict
 from dosremc_node.network.science.measuring import Quantity
 from dosremc_node.network.science.table import Entry

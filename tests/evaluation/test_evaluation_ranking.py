@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from dosremc_node.errors import NotMeasurable
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Labels,
     Values,
     compare_roc_auc,
@@ -22,7 +22,7 @@ from dosremc_node.network.evaluation import (
     weighted_roc_auc,
     weighted_sensitivity,
 )
-from dosremc_node.network.evaluation.ranking import delong
+from dosremc_node.evaluation.ranking import delong
 
 Scored = list[tuple[int, bool]]
 SCORED = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30).filter(

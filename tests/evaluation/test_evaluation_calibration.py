@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from dosremc_node.network.evaluation import (
+from dosremc_node.evaluation import (
     Estimate,
     Labels,
     Values,
@@ -27,7 +27,7 @@ from dosremc_node.network.evaluation import (
     sigmoid,
     threshold_at_specificity,
 )
-from dosremc_node.network.evaluation.operating import share
+from dosremc_node.evaluation.operating import share
 from dosremc_node.records import OperatingPoint
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from dosremc_node.network.evaluation import Labels, Resamples, Values, draw_seeds, holm, over_seeds, roc_auc, weighted_roc_auc
-from dosremc_node.network.evaluation.plots import draw_reliability, draw_roc
+from dosremc_node.evaluation import Labels, Resamples, Values, draw_seeds, holm, over_seeds, roc_auc, weighted_roc_auc
+from dosremc_node.evaluation.plots import draw_reliability, draw_roc
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
