@@ -8,6 +8,7 @@ import threading
 import structlog
 
 from dosremc_node.errors import TlsUnusable
+from dosremc_node import outcomes
 from dosremc_node.messages import Answering, MessageListener
 from dosremc_node.node import Node
 from dosremc_node.settings import MessageSettings
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 def run(node: Node, stop: threading.Event) -> int:
     """Listen until ``stop`` is set; answers the exit status."""
     settings = node.settings.messages
-    listener = MessageListener(settings, Answering(node.ledger, settings), _tls(settings))
+    listener = MessageListener(settings, Answering(node.ledger, settings, dict.fromkeys(outcomes.TYPES, outcomes.check)), _tls(settings))
     try:
         listener.start()
     except OSError as error:
