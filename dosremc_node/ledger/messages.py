@@ -10,6 +10,7 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.demographics import apply_changes
 from dosremc_node.ledger.hospital_tables import MessageRow
@@ -98,3 +99,54 @@ def message_counts(ledger: Ledger) -> Mapping[tuple[str, MessageState], int]:
     query = select(MessageRow.type, MessageRow.state, func.count()).group_by(MessageRow.type, MessageRow.state)
     with ledger.reading() as session:
         return {(kind, MessageState(state)): count for kind, state, count in session.execute(query)}
+
+
+# --- Worked on later --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMessage:
+    """A message that was accepted and not yet worked on."""
+
+    message_id: int
+    sha256: str
+    content: bytes = field(repr=False)
+
+
+def waiting_messages(ledger: Ledger, types: Sequence[str], at_most: int) -> Sequence[WaitingMessage]:
+    """Those of these types, in the order in which they were accepted: a later one may correct an earlier one."""
+    query = select(MessageRow).where(MessageRow.state == MessageState.WAITING, MessageRow.type.in_(types))
+    with ledger.reading() as session:
+        rows = session.scalars(query.order_by(MessageRow.last_received_at, MessageRow.id).limit(at_most))
+        return [WaitingMessage(row.id, row.sha256, row.content) for row in rows]
+
+
+def settle_message(ledger: Ledger, message_id: int, state: MessageState, reason: str) -> None:
+    """Say what became of a message that waited; one that somebody else has settled stays as it is."""
+    with ledger.transaction() as session:
+        row = session.get(MessageRow, message_id, with_for_update=True)
+        if row is None or row.state != MessageState.WAITING:
+            return
+        row.state, row.reason = state.value, reason
+        audit.append(session, audit.NODE, "work on message", f"message {message_id}", {"state": state.value, "reason": reason})
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """A message that was not worked on, and why: never what stands in it."""
+
+    message_id: int
+    type: str
+    sender: str
+    reason: str
+    times: int
+    last_received_at: datetime
+
+
+def refused_messages(ledger: Ledger) -> Sequence[RefusedMessage]:
+    """Those that were refused and did not come again in a form that was accepted, the latest first."""
+    query = select(MessageRow).where(MessageRow.state == MessageState.REFUSED).order_by(MessageRow.last_received_at.desc())
+    with ledger.reading() as session:
+        return [
+            RefusedMessage(row.id, row.type, row.sender, row.reason, row.times, row.last_received_at) for row in session.scalars(query)
+        ]
