@@ -1,5 +1,5 @@
 """The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | recalibrate | fetch |
-reconcile | conflicts | patients | send | simulate | science | doctor | audit | backup | restore | conformance | demo``.
+reconcile | conflicts | patients | messages | send | simulate | science | doctor | audit | backup | restore | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -35,6 +35,7 @@ _FILES = {
     "reconcile": "reconcile",
     "conflicts": "conflicts",
     "patients": "patients",
+    "messages": "received",
     "send": "modality",
     "simulate": "modality",
     "science": "science",
