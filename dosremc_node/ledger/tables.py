@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from dosremc_node.ledger.states import DeliveryState, RevisionState, Standing
-from dosremc_node.records import LabelState
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -77,7 +76,9 @@ class StudyRow(Base):
     last_received_at: Mapped[datetime]
     waiting_since: Mapped[datetime | None]
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    label_state: Mapped[str] = mapped_column(String(24), default=LabelState.PENDING)
+    # Nothing reads it: labels are worked out (`labels`). It is written for as long as a version may run beside this one that does not know
+    # the ledger without it; a later migration drops it.
+    label_state: Mapped[str] = mapped_column(String(24), default="pending")
 
     instances: Mapped[list[InstanceRow]] = relationship(back_populates="study", order_by="InstanceRow.id")
     revisions: Mapped[list[RevisionRow]] = relationship(back_populates="study", order_by="RevisionRow.number")
