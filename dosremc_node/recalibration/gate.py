@@ -11,6 +11,8 @@ from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import OperatingPoint
 
 Numbers = dict[str, float]
+EXPECTED_SHARE = "expected_share"
+"""Among a decision's numbers, the share of exams that the proposal is expected to flag: what guards hold it against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from dosremc_node.ledger.releases import release_in_force
 from dosremc_node.ledger.shadows import withhold
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.change_plan import ChangePlan, GuardAction
-from dosremc_node.recalibration.proposal_folder import read_proposal
+from dosremc_node.recalibration.gate import EXPECTED_SHARE, Decision
 from dosremc_node.recalibration.proposing import Site, site_of
 from dosremc_node.recalibration.shadow import is_flagged, missed
+from dosremc_node.records import from_json
 from dosremc_node.releases.rollback import line_of, roll_back
 from dosremc_node.settings import Settings
 
@@ -56,15 +57,15 @@ def watch(site: Site) -> Iterator[Watched]:
 
 def _watched(site: Site, proposal: Proposal, since_then: Sequence[str]) -> Watched:
     """``since_then``: its release and those that came after it."""
-    kept = read_proposal(site.folder, proposal, site.shelf.load(proposal.parent_release))
+    expected = from_json(Decision, proposal.decision).numbers.get(EXPECTED_SHARE)
     exams = assessed_exams(site.ledger, domain=proposal.domain, scanner_key=proposal.scanner_key or None)
     flagged = [is_flagged(exam) for exam in exams if exam.release_id in since_then]
     latest = flagged[-site.plan.guard.exams :]
     share = sum(latest) / len(latest) if latest else None
     why = ""
-    if kept.expected_share is not None and len(latest) >= site.plan.guard.exams:
-        why = missed(site.plan, kept.expected_share, latest, "in service")
-    return Watched(proposal, len(flagged), share, kept.expected_share, why)
+    if expected is not None and len(latest) >= site.plan.guard.exams:
+        why = missed(site.plan, expected, latest, "in service")
+    return Watched(proposal, len(flagged), share, expected, why)
 
 
 def _acted(site: Site, watched: Watched, now: datetime) -> Watched:

@@ -19,12 +19,15 @@ from pydantic import JsonValue
 
 from dosremc_node.errors import (
     ApproverNotNamed,
+    BankUnreadable,
     FiltersMoved,
-    NodeError,
+    NoSuchRelease,
     OutsideTheChangePlan,
     ProposalDamaged,
     ProposalStale,
+    ReleaseDamaged,
     ReleaseExists,
+    ReleaseUnreadable,
     StillInShadow,
 )
 from dosremc_node.ledger import audit, proposals
@@ -42,6 +45,10 @@ from dosremc_node.releases import ReleaseFacts, bank_to_safetensors, write_relea
 from dosremc_node.releases.banks import Bank
 from dosremc_node.releases.digests import sha256_of
 
+_FOR_GOOD = (
+    BankUnreadable, FiltersMoved, NoSuchRelease, OutsideTheChangePlan, ProposalDamaged, ProposalStale, ReleaseDamaged, ReleaseUnreadable,
+)  # fmt: skip
+"""What no later try can mend; the ledger or the disk being away is not among it."""
 AUTOMATIC = "the change plan"
 """Who approves what the plan lets take effect by itself."""
 _NO_PERSON = frozenset({"", "unknown", audit.NODE, AUTOMATIC, "daemon", "recalibration", "recalibrate", "dosremc-node"})
@@ -75,7 +82,7 @@ def resume(site: Site, now: datetime) -> Sequence[Proposal]:
 def _promote_or_withdraw(site: Site, proposal: Proposal, now: datetime) -> Proposal:
     try:
         return _promote(site, proposal, audit.NODE, now)
-    except NodeError as error:
+    except _FOR_GOOD as error:
         return proposals.end_proposal(
             site.ledger, proposal.proposal_id, ProposalState.WITHDRAWN, actor=audit.NODE, reason=str(error), now=now
         )
@@ -130,7 +137,7 @@ def _checked(site: Site, proposal: Proposal) -> tuple[Change, Decision]:
         rule, numbers = kept.decision.rule, kept.decision.numbers
     elif proposal.look_id is not None and (women := proposals.leaked(site.ledger, proposal.look_id)):
         rule, numbers = "leaked patients: women are both fitted and judged", {"leaked_patients": women}
-    elif why := outside_band(site.plan, kept, shadow_exams(site.ledger, proposal.proposal_id)):
+    elif why := outside_band(site.plan, kept.decision, shadow_exams(site.ledger, proposal.proposal_id)):
         rule, numbers = why, {}
     if rule:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())

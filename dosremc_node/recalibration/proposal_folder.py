@@ -50,7 +50,6 @@ class _Content(BaseModel):
     parent_device_uid: str
     filters_sha256: str
     decision: Decision
-    expected_share: float | None
     files: dict[str, str]
 
 
@@ -60,8 +59,6 @@ class KeptProposal:
 
     change: Change
     decision: Decision
-    expected_share: float | None
-    """The share of exams that it is expected to flag: what guards hold it against."""
 
 
 def folder_of(releases: Path, proposal_id: str) -> Path:
@@ -69,14 +66,8 @@ def folder_of(releases: Path, proposal_id: str) -> Path:
     return releases / PROPOSALS / proposal_id
 
 
-def write_proposal(  # noqa: PLR0917 - the parts of one folder
-    releases: Path,
-    proposal_id: str,
-    window: str,
-    change: Change,
-    decision: Decision,
-    expected_share: float | None,
-    report: Mapping[str, bytes],
+def write_proposal(
+    releases: Path, proposal_id: str, change: Change, decision: Decision, *, window: str, report: Mapping[str, bytes]
 ) -> str:
     """Write the folder as a whole, and answer the digest of its `CONTENT`. One that no row ever told of gives way."""
     files = dict(report)
@@ -94,7 +85,6 @@ def write_proposal(  # noqa: PLR0917 - the parts of one folder
         parent_device_uid=change.parent.release.device_uid,
         filters_sha256=change.parent.release.filters_sha256,
         decision=decision,
-        expected_share=expected_share,
         files={name: sha256_of(files[name]) for name in sorted(files)},
     )
     files[CONTENT] = content.model_dump_json(indent=2).encode()
@@ -125,7 +115,7 @@ def read_proposal(releases: Path, proposal: Proposal, parent: LoadedRelease) -> 
         bank=bank_from_safetensors(files[BANK], domain) if BANK in files else None,
         scored_with=Domain(content.scored_with),
     )
-    return KeptProposal(change, content.decision, content.expected_share)
+    return KeptProposal(change, content.decision)
 
 
 def _content(folder: Path, proposal: Proposal) -> _Content:

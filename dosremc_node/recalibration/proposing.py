@@ -17,7 +17,7 @@ from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.bounds import Change, outside
 from dosremc_node.recalibration.change_plan import ChangePlan
 from dosremc_node.recalibration.comparison import HeldOut
-from dosremc_node.recalibration.gate import Decision
+from dosremc_node.recalibration.gate import EXPECTED_SHARE, Decision
 from dosremc_node.recalibration.proposal_folder import write_proposal
 from dosremc_node.recalibration.report import Reported, report_files
 from dosremc_node.records import to_json
@@ -73,10 +73,10 @@ def propose(
     known = find_of_window(site.ledger, change.kind, change.domain, change.scanner_key, window)
     if known is not None:
         return known
-    decision = _checked(site, change, decision, look)
+    decision = _checked(site, change, decision, evidence, look)
     proposal_id = id_of(change, window)
     report = report_files(Reported(proposal_id, window, change, decision, evidence.held_out, evidence.numbers, site.plan))
-    content_sha256 = write_proposal(site.folder, proposal_id, window, change, decision, evidence.share, report)
+    content_sha256 = write_proposal(site.folder, proposal_id, change, decision, window=window, report=report)
     new = NewProposal(
         proposal_id=proposal_id,
         kind=change.kind,
@@ -106,10 +106,12 @@ def _state(plan: ChangePlan, decision: Decision) -> ProposalState:
     return ProposalState.SHADOW if plan.guard.shadow_exams else ProposalState.PASSED
 
 
-def _checked(site: Site, change: Change, decision: Decision, look: Look | None) -> Decision:
+def _checked(site: Site, change: Change, decision: Decision, evidence: Evidence, look: Look | None) -> Decision:
     """Whatever a caller says has passed, the bounds hold and nobody judges what was fitted to her."""
     rule, measured = outside(site.plan, change)
     numbers = decision.numbers | measured
+    if evidence.share is not None:
+        numbers[EXPECTED_SHARE] = evidence.share
     if look is not None and (women := leaked(site.ledger, look.look_id)):
         numbers, rule = numbers | {"leaked_patients": women}, "leaked patients: women are both fitted and judged"
     if decision.passed and rule:

@@ -7,7 +7,9 @@ from datetime import datetime
 
 import numpy as np
 
+from dosremc_node.errors import ProposalDamaged
 from dosremc_node.evaluation import calibrated
+from dosremc_node.ledger.audit import NODE
 from dosremc_node.ledger.exams import AssessedExam, assessed_exams
 from dosremc_node.ledger.looks import scanner_keys_of
 from dosremc_node.ledger.proposals import Proposal, end_proposal, list_proposals
@@ -18,6 +20,7 @@ from dosremc_node.network.export import import_backbone
 from dosremc_node.recalibration.bounds import Change
 from dosremc_node.recalibration.change_plan import ChangePlan
 from dosremc_node.recalibration.cohort import Cohort, cohort_of
+from dosremc_node.recalibration.gate import EXPECTED_SHARE, Decision
 from dosremc_node.recalibration.live_images import Read, rescored, with_images
 from dosremc_node.recalibration.proposal_folder import KeptProposal, read_proposal
 from dosremc_node.recalibration.proposing import Site
@@ -26,24 +29,35 @@ from dosremc_node.recalibration.proposing import Site
 def score_in_shadow(site: Site, read: Read, now: datetime) -> int:
     """Have every proposal in shadow score the exams that it lacks, as far as their images are still there; answers how many it scored.
 
-    One that flags too many or too few of them is refused. Raises `ProposalDamaged`.
+    One that flags too many or too few of them is refused, and one whose files were changed.
     """
     scored = 0
     for proposal in list_proposals(site.ledger, (ProposalState.SHADOW,)):
-        kept = read_proposal(site.folder, proposal, site.shelf.load(proposal.parent_release))
+        kept = _kept(site, proposal, now)
+        if kept is None:
+            continue
         exams = _to_score(site, proposal, kept.change)
         scored += len(exams)
         keep_shadow_exams(site.ledger, proposal.proposal_id, _answers(kept.change, exams, read), now)
-        if why := outside_band(site.plan, kept, shadow_exams(site.ledger, proposal.proposal_id)):
-            end_proposal(site.ledger, proposal.proposal_id, ProposalState.REFUSED, actor="node", reason=why, now=now)
+        if why := outside_band(site.plan, kept.decision, shadow_exams(site.ledger, proposal.proposal_id)):
+            end_proposal(site.ledger, proposal.proposal_id, ProposalState.REFUSED, actor=NODE, reason=why, now=now)
     return scored
 
 
-def outside_band(plan: ChangePlan, kept: KeptProposal, exams: Sequence[ShadowExam]) -> str:
+def _kept(site: Site, proposal: Proposal, now: datetime) -> KeptProposal | None:
+    try:
+        return read_proposal(site.folder, proposal, site.shelf.load(proposal.parent_release))
+    except ProposalDamaged as error:
+        end_proposal(site.ledger, proposal.proposal_id, ProposalState.REFUSED, actor=NODE, reason=str(error), now=now)
+        return None
+
+
+def outside_band(plan: ChangePlan, decision: Decision, exams: Sequence[ShadowExam]) -> str:
     """In words, by how much a proposal misses the share of exams that it is to flag; empty where it does not, or it is too early to say."""
-    if kept.expected_share is None or len(exams) < min(plan.guard.exams, plan.guard.shadow_exams):
+    expected = decision.numbers.get(EXPECTED_SHARE)
+    if expected is None or not exams or len(exams) < min(plan.guard.exams, plan.guard.shadow_exams):
         return ""
-    return missed(plan, kept.expected_share, [each.challenger_positive for each in exams], "in the shadow")
+    return missed(plan, expected, [each.challenger_positive for each in exams], "in the shadow")
 
 
 def missed(plan: ChangePlan, expected: float, flagged: Sequence[bool], where: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from harness.exams import DOMAIN
 from harness.proposals import held_out, site, tuned
 
-from dosremc_node.network.evaluation import compare_roc_auc
+from dosremc_node.evaluation import compare_roc_auc
 from dosremc_node.recalibration.bank_gate import judge_bank, judge_onboarding
 from dosremc_node.recalibration.bounds import Change, outside
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
