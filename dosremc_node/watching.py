@@ -5,7 +5,7 @@ Everything follows from the ledger's rows, so it does not matter how many worker
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from threading import Event
@@ -14,7 +14,7 @@ import structlog
 
 from dosremc_node.drift import Scanner, Serving, TraceBook, content_of, freeze_period, look_at, readings, verdict_on
 from dosremc_node.drift.scanner import charted_exams
-from dosremc_node.errors import TooFewExams
+from dosremc_node.errors import NodeError, TooFewExams
 from dosremc_node.failures import describe
 from dosremc_node.ledger import Ledger, audit
 from dosremc_node.ledger.drift import (
@@ -28,7 +28,9 @@ from dosremc_node.ledger.drift import (
     raise_alarm,
     seen_keys,
 )
+from dosremc_node.ledger.exams import AssessedExam
 from dosremc_node.node import Node
+from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import ReleaseShelf
 from dosremc_node.settings import DriftSettings
 
@@ -39,25 +41,27 @@ def serving(ledger: Ledger, shelf: ReleaseShelf, scanner_key: str) -> Serving:
     """What scored the latest exam of a scanner key. Raises `NotWatched`, and what reading a release raises."""
     release_id, domain = last_scored_by(ledger, scanner_key)
     loaded = shelf.load(release_id)
-    points = loaded.release.operating_points
     return Serving(
         scanner_key=scanner_key,
         release_id=release_id,
         preprocessing_sha256=loaded.release.preprocessing_sha256,
         bank=loaded.release.banks[domain],
-        point=points.get(scanner_key) or points[domain],
+        point=_point(loaded.release, scanner_key, domain),
         statistics=loaded.bank(domain),
     )
 
 
-def freeze_reference(ledger: Ledger, scanner: Scanner, settings: DriftSettings, actor: str, *, latest: bool = True) -> FrozenReference:
-    """Freeze ``reference_exams`` of a scanner, the latest or its first ones, and put them in force. Raises `TooFewExams`."""
-    needed, exams = settings.reference_exams, scanner.exams
-    if len(exams) < needed:
-        raise TooFewExams(what="reference", exams=len(exams), needed=needed)
-    chosen = exams[-needed:] if latest else exams[:needed]
-    studies = [exam.study_id for exam in chosen]
-    point = scanner.serving.point
+def _point(release: Release, scanner_key: str, domain: Domain) -> OperatingPoint:
+    return release.operating_points.get(scanner_key) or release.operating_points[domain]
+
+
+def freeze_reference(
+    ledger: Ledger, scanner: Scanner, chosen: Sequence[AssessedExam], settings: DriftSettings, actor: str
+) -> FrozenReference:
+    """Freeze exams of a scanner and put them in force as its reference. Raises `TooFewExams`."""
+    if len(chosen) < settings.reference_exams:
+        raise TooFewExams(what="reference", exams=len(chosen), needed=settings.reference_exams)
+    studies, point = [exam.study_id for exam in chosen], scanner.serving.point
     frozen = freeze_period(scanner.as_judged_now(chosen), studies, scanner.book.studies_among(studies), point, settings.run_length)
     kept = FrozenReference(
         scanner_key=scanner.serving.scanner_key,
@@ -65,7 +69,7 @@ def freeze_reference(ledger: Ledger, scanner: Scanner, settings: DriftSettings, 
         release_id=scanner.serving.release_id,
         bank_sha256=scanner.serving.bank.sha256,
         preprocessing_sha256=scanner.serving.preprocessing_sha256,
-        exams=needed,
+        exams=len(chosen),
         first_taken_on=chosen[0].taken_on,
         last_taken_on=chosen[-1].taken_on,
         frozen_at=datetime.now(UTC),
@@ -116,9 +120,8 @@ class Watcher:
             return
         if not self._may_freeze(scanner):
             self._tell_of_new_key(scanner, now)
-        elif scanner.kept is None and len(scanner.exams) >= self.settings.reference_exams and self.settings.freeze_first:
-            freeze_reference(self.ledger, scanner, self.settings, audit.NODE, latest=False)
-            scanner = self._scanner(scanner_key)
+        elif self.settings.freeze_first and scanner.kept is None:
+            scanner = self._frozen_by_itself(scanner)
         raise_alarms(self.ledger, scanner, self.settings, now)
         keep_figures(self.ledger, scanner_key, figures(scanner, self.settings.recent_exams), now)
 
@@ -132,6 +135,23 @@ class Watcher:
         key, domain = scanner.serving.scanner_key, scanner.serving.bank.domain
         first = next(seen.scanner_key for seen in seen_keys(self.ledger) if seen.domain == domain)
         return key in frozen_keys(self.ledger) or (first == key and not scanner.exams[-1].in_shadow)
+
+    def _frozen_by_itself(self, scanner: Scanner) -> Scanner:
+        """With the first exams that were judged as exams are judged now, once there are enough."""
+        alike = {release for release in {exam.release_id for exam in scanner.exams} if self._judges_alike(release, scanner.serving)}
+        chosen = [exam for exam in scanner.exams if exam.release_id in alike][: self.settings.reference_exams]
+        if len(chosen) < self.settings.reference_exams:
+            return scanner
+        freeze_reference(self.ledger, scanner, chosen, self.settings, audit.NODE)
+        return self._scanner(scanner.serving.scanner_key)
+
+    def _judges_alike(self, release_id: str, now: Serving) -> bool:
+        try:
+            release = self.shelf.load(release_id).release
+        except NodeError:  # a release that is gone cannot be asked
+            return False
+        domain = now.bank.domain
+        return domain in release.banks and _point(release, now.scanner_key, domain) == now.point
 
     def _tell_of_new_key(self, scanner: Scanner, now: datetime) -> None:
         """Once: another device, or another version of its software."""

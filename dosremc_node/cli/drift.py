@@ -215,7 +215,7 @@ def freeze_command(
     settings = read_settings(config, options)
     ledger = existing_ledger(settings)
     found = look_at(ledger, serving(ledger, default_shelf(settings.releases), scanner))
-    kept = freeze_reference(ledger, found, settings.drift, actor())
+    kept = freeze_reference(ledger, found, found.exams[-settings.drift.reference_exams :], settings.drift, actor())
     output.print(f"{kept.exams} exams of {kept.first_taken_on} to {kept.last_taken_on} are the reference of {scanner}", markup=False)
 
 

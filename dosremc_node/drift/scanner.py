@@ -136,8 +136,10 @@ def look_at(ledger: Ledger, serving: Serving, book: TraceBook | None = None) -> 
     found = examined(ledger, scanner_key=serving.scanner_key)
     exams = [exam for exam in found if exam.images and exam.bank_sha256 == serving.bank.sha256]
     kept = in_force.get(serving.scanner_key)
-    kept = kept if kept and _holds(kept, serving) else None
-    frozen = thawed(kept.content) if kept else None
+    frozen = thawed(kept.content) if kept and _holds(kept, serving) else None
+    # Scores that are now to be read as others than when they were frozen need a reference of their own.
+    if frozen is None or frozen.point.alignment != serving.point.alignment:
+        kept = frozen = None
     return Scanner(
         serving=serving,
         exams=exams,
