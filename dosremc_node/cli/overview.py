@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -18,11 +19,20 @@ from dosremc_node.cli.common import (
     print_table,
     read_settings,
 )
+from dosremc_node.cli.proposals import print_proposals, proposals_to_show
+from dosremc_node.ledger import Ledger
+from dosremc_node.ledger.drift import alarms
+from dosremc_node.ledger.labels import label_counts
+from dosremc_node.ledger.outcome_tables import OutcomeState
+from dosremc_node.ledger.outcomes import outcome_counts
 from dosremc_node.ledger.overview import StudyOverview, delivery_counts, find_study, list_reports, list_studies, study_counts
+from dosremc_node.ledger.recalibration_runs import latest_runs
 from dosremc_node.ledger.reconciliation import missing_counts
 from dosremc_node.ledger.revisions import drive_again
+from dosremc_node.ledger.shadows import withheld
 from dosremc_node.ledger.states import StudyState
-from dosremc_node.records import StudyId
+from dosremc_node.records import Domain, LabelState, StudyId
+from dosremc_node.settings import OutcomeSettings
 
 _SHOWN_BY_DEFAULT = (StudyState.RECEIVING, StudyState.ASSESSING, StudyState.DELIVERING, StudyState.PARKED)
 
@@ -42,7 +52,8 @@ def status(
     options: SetOption = None,
 ) -> None:
     """Show studies by state, and what is parked and why. Example: dosremc-node status --all"""
-    ledger = existing_ledger(read_settings(config, options))
+    settings = read_settings(config, options)
+    ledger = existing_ledger(settings)
     counts = study_counts(ledger)
     rows = [row for row in list_studies(ledger) if all_studies or study or row.state in _SHOWN_BY_DEFAULT or row.missing or row.conflicts]
     if study:
@@ -50,7 +61,19 @@ def status(
         rows = [row for row in rows if row.study_id == name]
     if as_json:
         deliveries = {f"{destination} {state}": count for (destination, state), count in delivery_counts(ledger).items()}
-        print_json({"counts": counts, "deliveries": deliveries, "studies": rows})
+        outcomes = {"outcomes": outcome_counts(ledger), "labels": _labels(ledger, settings.outcomes)}
+        print_json(
+            {
+                "counts": counts,
+                "deliveries": deliveries,
+                **outcomes,
+                "drift_alarms": alarms(ledger),
+                "recalibration": latest_runs(ledger),
+                "proposals": proposals_to_show(ledger),
+                "withheld": list(withheld(ledger).values()),
+                "studies": rows,
+            }
+        )
         return
     output.print("studies: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for (destination, state), count in delivery_counts(ledger).items():
@@ -58,10 +81,38 @@ def status(
     for source, count in missing_counts(ledger).items():
         if count:
             output.print(f"{source} has {count} studies that are missing here: see `dosremc-node reconcile`", markup=False)
+    _print_outcomes(ledger, settings.outcomes)
+    for alarm in alarms(ledger):
+        output.print(f"drift: {alarm.kind} of {alarm.scanner_key} since {alarm.taken_on}: see `dosremc-node drift`", markup=False)
+    for run in latest_runs(ledger):
+        output.print(f"recalibration of {run.domain}, {run.window}: {run.outcome or 'under way'}", markup=False, soft_wrap=True)
+    print_proposals(ledger)
     if rows:
         print_table("", ("study", "state", "images", "revision", "domain", "last image"), [_row(row) for row in rows])
     for row in rows:
         _print_what_needs_a_person(row)
+
+
+def _print_outcomes(ledger: Ledger, rules: OutcomeSettings) -> None:
+    counts = outcome_counts(ledger)
+    if not any(counts.values()):
+        return
+    output.print("outcomes: " + ", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    if counts[OutcomeState.REVIEW]:
+        output.print(f"{counts[OutcomeState.REVIEW]} outcomes wait for a person: see `dosremc-node outcomes review`")
+    for domain, states in _labels(ledger, rules).items():
+        output.print(f"breasts of {domain or 'no domain'}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
+
+
+def _labels(ledger: Ledger, rules: OutcomeSettings) -> dict[Domain, dict[LabelState, int]]:
+    """How many breasts have each label, by domain."""
+    counts = label_counts(
+        ledger, rules.maturity, datetime.now(UTC), work_up=rules.work_up, follow_up_is_complete=rules.follow_up_is_complete
+    )
+    found: dict[Domain, dict[LabelState, int]] = {}
+    for (domain, state), count in counts.items():
+        found.setdefault(domain, {})[state] = count
+    return found
 
 
 def _print_what_needs_a_person(row: StudyOverview) -> None:

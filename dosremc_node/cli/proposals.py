@@ -22,7 +22,7 @@ from dosremc_node.cli.common import (
     read_settings,
 )
 from dosremc_node.delivery import refuse_clinical_use
-from dosremc_node.ledger import shadows
+from dosremc_node.ledger import Ledger, shadows
 from dosremc_node.ledger.proposals import WAITING, Proposal, end_proposal, get_proposal, list_proposals
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.records import Domain
@@ -157,6 +157,27 @@ def lift(domain: str, *, config: ConfigOption = None, options: SetOption = None)
     """Have a domain that was withheld shown again. Example: dosremc-node releases lift hologic"""
     shadows.lift(existing_ledger(read_settings(config, options)), Domain(domain), actor(), datetime.now(UTC))
     output.print(f"{domain} is shown again, in every study that is opened from now on")
+
+
+# --- What `status` shows of them --------------------------------------------------------------------------------------
+
+
+def proposals_to_show(ledger: Ledger) -> list[dict[str, object]]:
+    """Those that wait, and what came last of each domain, in JSON's terms."""
+    latest: dict[str, Proposal] = {}
+    for each in list_proposals(ledger):
+        latest.setdefault(each.proposal_id if each.state in WAITING else f"latest of {each.domain}", each)
+    return [_facts(each) for each in latest.values()]
+
+
+def print_proposals(ledger: Ledger) -> None:
+    """The same in lines, and which domains are not shown."""
+    for each in proposals_to_show(ledger):
+        line = f"proposal {each['proposal_id']}, {each['kind']} of {each['domain']}, {each['window']}: {each['state']}, {each['reason']}"
+        output.print(line, markup=False, soft_wrap=True)
+    for domain in shadows.withheld(ledger).values():
+        since = local_time(domain.since)
+        output.print(f"{domain.domain} is scored and not shown since {since}: {domain.reason}", markup=False, soft_wrap=True)
 
 
 def _facts(proposal: Proposal) -> dict[str, object]:
