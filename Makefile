@@ -4,13 +4,16 @@ PYTHON := .venv/bin/python
 BOOTSTRAP := deploy/bootstrap.sh deploy/constraints.txt pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow soak pictures bench science lint clean
+.PHONY: help demo demo-recalibration test test-slow soak pictures bench science lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: .venv/ready-for-demo  ## watch mammograms go to the node and come back from a PACS as reports; leaves build/demo/index.html
 	@$(PYTHON) -m dosremc_node demo
+
+demo-recalibration: .venv/ready-for-test  ## watch a new scanner being taken in and recalibrated, some 15 minutes; leaves build/demo-recalibration/index.html
+	@$(PYTHON) -m dosremc_node demo-recalibration
 
 test: .venv/ready-for-test  ## everything but the tests marked slow or soak
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow and not soak and not alone" -n 2 --dist worksteal

@@ -322,6 +322,10 @@ class ReferenceTooSmall(NodeError):
     """A reference of {exams} exams is too small to tell drift from chance: at least {needed} are needed. Wait for more exams of this scanner."""
 
 
+class StoryBroken(NodeError):
+    """{what}: {why}. The story cannot go on; make it again once that is mended."""
+
+
 # --- Recalibration ----------------------------------------------------------------------------------------------------
 
 

@@ -231,9 +231,11 @@ def chosen_domains(node: Node, named: Sequence[str]) -> Sequence[Domain]:
     return [Domain(name) for name in named] or known
 
 
-def enqueue_tending(work: Recalibration, engine: Engine, now: datetime) -> None:
-    """Have proposals looked after, once for this minute."""
-    engine.enqueue(TEND, f"{TEND}:{now.astimezone(UTC):%Y-%m-%dT%H:%M}", work.tend)
+def enqueue_tending(work: Recalibration, engine: Engine, now: datetime) -> str:
+    """Have proposals looked after, once for this second; answers the engine's name."""
+    name = f"{TEND}:{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+    engine.enqueue(TEND, name, work.tend)
+    return name
 
 
 def enqueue_all(work: Recalibration, engine: Engine, chosen: Sequence[Domain], window: str) -> Sequence[str]:

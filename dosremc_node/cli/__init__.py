@@ -1,5 +1,5 @@
-"""The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | recalibrate | fetch |
-reconcile | conflicts | patients | messages | send | simulate | science | doctor | audit | backup | restore | conformance | demo``.
+"""The command line: ``dosremc-node serve | status | retry | reports | deliveries | releases | data | train | adapt | evaluate | drift | recalibrate | fetch |
+reconcile | conflicts | patients | messages | outcomes | send | simulate | science | doctor | audit | backup | restore | conformance | demo``.
 
 Each command stands in a file of its own and only says what it does; the rooms do it. Exit codes: 0 done, 1 something is
 wrong and the output says what, 2 the command or a setting was wrong.
@@ -30,12 +30,14 @@ _FILES = {
     "train": "learning",
     "adapt": "learning",
     "evaluate": "learning",
+    "drift": "drift",
     "recalibrate": "recalibration",
     "fetch": "retrieval",
     "reconcile": "reconcile",
     "conflicts": "conflicts",
     "patients": "patients",
     "messages": "received",
+    "outcomes": "outcomes",
     "send": "modality",
     "simulate": "modality",
     "science": "science",
@@ -45,6 +47,7 @@ _FILES = {
     "restore": "backup",
     "conformance": "conformance",
     "demo": "demo",
+    "demo-recalibration": "demo.recalibration",
 }
 
 

@@ -72,9 +72,12 @@ def run(node: Node, stop: threading.Event, named: Sequence[str] = ()) -> int:
 
 
 def run_once(node: Node, chosen: Sequence[Domain], window: str, stop: threading.Event) -> None:
-    """Recalibrate these domains over the window now, and return when they are through, or ``stop`` is set. What is interrupted goes on later."""
+    """Recalibrate these domains over the window now, and see to what was proposed; returns when that is through, or ``stop`` is set.
+
+    What is interrupted goes on at the next run.
+    """
     with _at_work(node) as (work, engine):
-        names = enqueue_all(work, engine, chosen, window)
+        names = [enqueue_tending(work, engine, datetime.now(UTC)), *enqueue_all(work, engine, chosen, window)]
         _until(lambda: stop.is_set() or all(map(engine.has_ended, names)), node)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from dosremc_node.ledger import Ledger
@@ -163,6 +164,7 @@ def _revision_row(exam: AssessedExam) -> RevisionRow:
         for score in scores
     ]
     pinned = plan([(place, image.sha256, header) for place, (image, header) in enumerate(zip(exam.images, headers, strict=True))])
+    pinned = replace(pinned, scanner=ScannerKey(*[*exam.scanner_key.split(" / "), "", ""][:3]))
     assessment = Assessment(scores, (), 0.5 if scores else None, exam.positive, left_out, why)
     return RevisionRow(
         study_id=exam.study_id,

@@ -23,18 +23,18 @@ STOP_SECONDS = 30.0
 
 
 class DemoNode:
-    """A running node. ``settings`` are what it runs with."""
+    """A running node. ``settings`` are what it runs with, ``options`` the same as its commands take them; ``more`` are further ones."""
 
-    def __init__(self, folder: Path, pacs: Pacs) -> None:
+    def __init__(self, folder: Path, pacs: Pacs, more: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "node.log"
-        self._options = _options(folder.resolve(), pacs)
-        self.settings: Settings = load(None, self._options)
+        self.options = [argument for option in (*_options(folder.resolve(), pacs), *more) for argument in ("--set", option)]
+        self.settings: Settings = load(None, self.options[1::2])
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it is ready; raises `NodeProcessEnded`."""
-        self._process = _start(self._options, self.log)
+        self._process = _start(self.options, self.log)
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             self.check()
@@ -71,9 +71,9 @@ class DemoNode:
 
 
 @contextmanager
-def running_node(folder: Path, pacs: Pacs) -> Iterator[DemoNode]:
+def running_node(folder: Path, pacs: Pacs, more: Sequence[str] = ()) -> Iterator[DemoNode]:
     """A node that sends its reports to ``pacs``, for as long as the context lasts."""
-    node = DemoNode(folder, pacs)
+    node = DemoNode(folder, pacs, more)
     try:
         node.start()
         yield node
@@ -100,8 +100,7 @@ def _start(options: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
     Whatever settings file this shell names is not for the demonstration.
     """
-    settings = [argument for option in options for argument in ("--set", option)]
-    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "dosremc_node", "serve", *settings]
+    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "dosremc_node", "serve", *options]
     environment = {name: value for name, value in os.environ.items() if name != "DOSREMC_CONFIG"}
     with log.open("wb") as file:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=environment)
