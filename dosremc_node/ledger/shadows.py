@@ -12,7 +12,7 @@ from dosremc_node.errors import DomainNotWithheld
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.proposal_tables import ShadowExamRow, WithheldRow
-from dosremc_node.ledger.tables import fitting
+from dosremc_node.ledger.tables import RevisionRow, fitting
 from dosremc_node.records import Domain, StudyId
 
 
@@ -47,6 +47,12 @@ def shadow_exams(ledger: Ledger, proposal_id: str) -> Sequence[ShadowExam]:
     query = select(ShadowExamRow).filter_by(proposal_id=proposal_id).order_by(ShadowExamRow.scored_at, ShadowExamRow.study_id)
     with ledger.reading() as session:
         return [ShadowExam(StudyId(row.study_id), row.champion_positive, row.challenger_positive) for row in session.scalars(query)]
+
+
+def assessed_since(ledger: Ledger, since: datetime) -> frozenset[StudyId]:
+    """The studies that were assessed from then on, whenever they were taken."""
+    with ledger.reading() as session:
+        return frozenset(StudyId(each) for each in session.scalars(select(RevisionRow.study_id).where(RevisionRow.assessed_at >= since)))
 
 
 # --- Domains whose results are not shown ------------------------------------------------------------------------------

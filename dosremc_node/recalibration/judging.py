@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from dosremc_node.errors import ExamsJudgedBefore, LooksSpent
@@ -11,7 +12,7 @@ from dosremc_node.ledger.proposals import Proposal, find_of_window
 from dosremc_node.recalibration.bank_gate import judge_bank, judge_onboarding
 from dosremc_node.recalibration.bounds import Change
 from dosremc_node.recalibration.candidates import Candidate, Situation
-from dosremc_node.recalibration.change_plan import ChangeKind
+from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
 from dosremc_node.recalibration.comparison import HeldOut, flagged_share
 from dosremc_node.recalibration.gate import Decision, judge_alignment, judge_calibration
 from dosremc_node.recalibration.proposing import Evidence, Site, propose
@@ -67,7 +68,8 @@ def judge(situation: Situation, candidate: Candidate, change: Change, held_out: 
     plan = situation.plan
     reference = flagged_share(situation.reference, situation.reference_point) if len(situation.reference) else 0.0
     if candidate.kind is ChangeKind.CALIBRATION and candidate.calibration is not None:
-        return judge_calibration(plan, situation.point_of(candidate.scanner_key), candidate.calibration, candidate.judged.scores)
+        decision = judge_calibration(plan, situation.point_of(candidate.scanner_key), candidate.calibration, candidate.judged.scores)
+        return _within_band(plan, decision, held_out, reference) if len(situation.reference) else decision
     if candidate.kind is ChangeKind.ALIGNMENT:
         champion, challenger = situation.point_of(candidate.scanner_key), candidate.point_of(candidate.scanner_key, situation)
         return judge_alignment(plan, champion, challenger, reference, candidate.judged.scores)
@@ -76,6 +78,17 @@ def judge(situation: Situation, candidate: Candidate, change: Change, held_out: 
             return judge_onboarding(plan, change, held_out, reference)
         return judge_bank(plan, change, held_out, alpha, target=reference)
     return judge_bank(plan, change, held_out, alpha)
+
+
+def _within_band(plan: ChangePlan, decision: Decision, held_out: Mapping[str, HeldOut], reference: float) -> Decision:
+    """A calibration moves the share of flagged exams too: it may come nearer to the reference's, or stay in its band."""
+    for key, part in held_out.items():
+        before, after = part.champion_share, part.challenger_share
+        numbers = decision.numbers | {"target": reference, "flagged_before": before, "flagged_after": after}
+        decision = replace(decision, numbers=numbers)
+        if decision.passed and plan.guard.recall_band < abs(after - reference) >= abs(before - reference):
+            decision = replace(decision, passed=False, rule=f"the share of flagged exams leaves the band on {key}")
+    return decision
 
 
 def _look(site: Site, change: Change, candidate: Candidate, window: str, now: datetime) -> Look:

@@ -21,6 +21,7 @@ from dosremc_node.errors import (
     ApproverNotNamed,
     BankUnreadable,
     FiltersMoved,
+    NodeError,
     NoSuchRelease,
     OutsideTheChangePlan,
     ProposalDamaged,
@@ -29,16 +30,17 @@ from dosremc_node.errors import (
     ReleaseExists,
     ReleaseUnreadable,
     StillInShadow,
+    WindowPromotedBefore,
 )
 from dosremc_node.ledger import audit, proposals
 from dosremc_node.ledger.proposals import Proposal
 from dosremc_node.ledger.releases import release_in_force
 from dosremc_node.ledger.shadows import shadow_exams
 from dosremc_node.ledger.states import ProposalState
-from dosremc_node.recalibration.bounds import Change, outside
+from dosremc_node.recalibration.bounds import Change
 from dosremc_node.recalibration.gate import Decision
 from dosremc_node.recalibration.proposal_folder import PROPOSALS, read_proposal
-from dosremc_node.recalibration.proposing import Site
+from dosremc_node.recalibration.proposing import Site, broken_rule
 from dosremc_node.recalibration.shadow import outside_band
 from dosremc_node.records import BankId, Domain, OperatingPoint
 from dosremc_node.releases import ReleaseFacts, bank_to_safetensors, write_release
@@ -47,6 +49,7 @@ from dosremc_node.releases.digests import sha256_of
 
 _FOR_GOOD = (
     BankUnreadable, FiltersMoved, NoSuchRelease, OutsideTheChangePlan, ProposalDamaged, ProposalStale, ReleaseDamaged, ReleaseUnreadable,
+    WindowPromotedBefore,
 )  # fmt: skip
 """What no later try can mend; the ledger or the disk being away is not among it."""
 AUTOMATIC = "the change plan"
@@ -69,8 +72,13 @@ def approve_automatically(site: Site, now: datetime) -> Sequence[Proposal]:
     """Put in force what the change plan lets take effect without a person, once its time in shadow is over."""
     kinds = {kind.value for kind in site.plan.automatic}
     waiting = proposals.list_proposals(site.ledger, proposals.UNDECIDED)
-    ready = [each for each in waiting if each.kind in kinds and not _missing_in_shadow(site, each)]
-    return [_approve(site, each, AUTOMATIC, audit.NODE, now) for each in ready[:1]]  # what else waits is stale then
+    for each in waiting:
+        if each.kind in kinds and not _missing_in_shadow(site, each):
+            try:
+                return [_approve(site, each, AUTOMATIC, audit.NODE, now)]  # what else waits is stale then
+            except _FOR_GOOD as error:
+                _end(site, each, ProposalState.REFUSED, error, now)
+    return []
 
 
 def resume(site: Site, now: datetime) -> Sequence[Proposal]:
@@ -83,9 +91,11 @@ def _promote_or_withdraw(site: Site, proposal: Proposal, now: datetime) -> Propo
     try:
         return _promote(site, proposal, audit.NODE, now)
     except _FOR_GOOD as error:
-        return proposals.end_proposal(
-            site.ledger, proposal.proposal_id, ProposalState.WITHDRAWN, actor=audit.NODE, reason=str(error), now=now
-        )
+        return _end(site, proposal, ProposalState.WITHDRAWN, error, now)
+
+
+def _end(site: Site, proposal: Proposal, state: ProposalState, why: NodeError, now: datetime) -> Proposal:
+    return proposals.end_proposal(site.ledger, proposal.proposal_id, state, actor=audit.NODE, reason=str(why), now=now)
 
 
 def _approve(site: Site, proposal: Proposal, approver: str, actor: str, now: datetime) -> Proposal:
@@ -130,13 +140,11 @@ def _checked(site: Site, proposal: Proposal) -> tuple[Change, Decision]:
         raise ProposalStale(proposal=proposal.proposal_id, parent=proposal.parent_release, in_force=in_force)
     site.shelf.verify(proposal.parent_release)
     kept = read_proposal(site.folder, proposal, site.shelf.load(proposal.parent_release))
-    rule, numbers = outside(site.plan, kept.change)
+    rule, numbers = broken_rule(site, kept.change, proposal.look_id)
     if proposal.plan_sha256 != site.plan.sha256:
         rule, numbers = "the change plan is another one than it was judged under", {}
     elif not kept.decision.passed:
         rule, numbers = kept.decision.rule, kept.decision.numbers
-    elif proposal.look_id is not None and (women := proposals.leaked(site.ledger, proposal.look_id)):
-        rule, numbers = "leaked patients: women are both fitted and judged", {"leaked_patients": women}
     elif why := outside_band(site.plan, kept.decision, shadow_exams(site.ledger, proposal.proposal_id)):
         rule, numbers = why, {}
     if rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from dosremc_node.errors import NoReleasesFolder
 from dosremc_node.ledger import Ledger
-from dosremc_node.ledger.looks import Look
+from dosremc_node.ledger.looks import Look, scanner_keys_of
 from dosremc_node.ledger.proposals import NewProposal, Proposal, enter_proposal, find_of_window, leaked
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.bounds import Change, outside
@@ -107,13 +108,26 @@ def _state(plan: ChangePlan, decision: Decision) -> ProposalState:
 
 
 def _checked(site: Site, change: Change, decision: Decision, evidence: Evidence, look: Look | None) -> Decision:
-    """Whatever a caller says has passed, the bounds hold and nobody judges what was fitted to her."""
-    rule, measured = outside(site.plan, change)
+    """Whatever a caller says has passed, the rules hold. Numbers that are none are left out: JSON cannot say them."""
+    rule, measured = broken_rule(site, change, look.look_id if look else None)
     numbers = decision.numbers | measured
     if evidence.share is not None:
         numbers[EXPECTED_SHARE] = evidence.share
-    if look is not None and (women := leaked(site.ledger, look.look_id)):
-        numbers, rule = numbers | {"leaked_patients": women}, "leaked patients: women are both fitted and judged"
+    numbers = {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
     if decision.passed and rule:
         return replace(decision, passed=False, rule=rule, numbers=numbers)
     return replace(decision, numbers=numbers)
+
+
+def broken_rule(site: Site, change: Change, look_id: int | None) -> tuple[str, dict[str, float]]:
+    """What holds of a change whoever judged it, asked when it is proposed and again when it is approved: the plan's bounds, that no woman
+    judges what was fitted to her, and that every scanner it touches is one of its exams'. Empty where nothing is broken.
+    """
+    rule, numbers = outside(site.plan, change)
+    if rule or look_id is None:
+        return rule, numbers
+    if women := leaked(site.ledger, look_id):
+        return "leaked patients: women are both fitted and judged", numbers | {"leaked_patients": women}
+    if strangers := set(change.operating_points) - {change.domain} - scanner_keys_of(site.ledger, look_id):
+        return f"it touches a scanner that none of its exams is of ({min(strangers)})", numbers
+    return "", numbers

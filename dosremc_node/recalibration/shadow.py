@@ -7,13 +7,13 @@ from datetime import datetime
 
 import numpy as np
 
-from dosremc_node.errors import ProposalDamaged
+from dosremc_node.errors import BankUnreadable, NoSuchRelease, ProposalDamaged, ReleaseDamaged, ReleaseUnreadable
 from dosremc_node.evaluation import calibrated
 from dosremc_node.ledger.audit import NODE
 from dosremc_node.ledger.exams import AssessedExam, assessed_exams
 from dosremc_node.ledger.looks import scanner_keys_of
 from dosremc_node.ledger.proposals import Proposal, end_proposal, list_proposals
-from dosremc_node.ledger.shadows import ShadowExam, keep_shadow_exams, shadow_exams
+from dosremc_node.ledger.shadows import ShadowExam, assessed_since, keep_shadow_exams, shadow_exams
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.network.banks import put_bank
 from dosremc_node.network.export import import_backbone
@@ -47,7 +47,7 @@ def score_in_shadow(site: Site, read: Read, now: datetime) -> int:
 def _kept(site: Site, proposal: Proposal, now: datetime) -> KeptProposal | None:
     try:
         return read_proposal(site.folder, proposal, site.shelf.load(proposal.parent_release))
-    except ProposalDamaged as error:
+    except (BankUnreadable, NoSuchRelease, ProposalDamaged, ReleaseDamaged, ReleaseUnreadable) as error:
         end_proposal(site.ledger, proposal.proposal_id, ProposalState.REFUSED, actor=NODE, reason=str(error), now=now)
         return None
 
@@ -78,9 +78,9 @@ def _to_score(site: Site, proposal: Proposal, change: Change) -> list[AssessedEx
     known = shadow_exams(site.ledger, proposal.proposal_id)
     seen = {each.study_id for each in known}
     keys = {change.scanner_key} if change.scanner_key else scanner_keys_of(site.ledger, proposal.look_id)
-    since = (proposal.shadow_since or proposal.proposed_at).date()
-    came = assessed_exams(site.ledger, domain=change.scored_with, since=since)
-    mine = [exam for exam in came if exam.study_id not in seen and (not keys or exam.scanner_key in keys)]
+    came = assessed_since(site.ledger, proposal.shadow_since or proposal.proposed_at) - seen
+    exams = assessed_exams(site.ledger, domain=change.scored_with) if came else []
+    mine = [exam for exam in exams if exam.study_id in came and (not keys or exam.scanner_key in keys)]
     in_force = [exam for exam in mine if exam.release_id == proposal.parent_release]
     return in_force[: max(site.plan.guard.shadow_exams - len(known), 0)]
 
