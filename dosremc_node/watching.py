@@ -85,7 +85,7 @@ def figures(scanner: Scanner, recent_exams: int) -> dict[str, float]:
     judged = verdict_on(scanner, recent_exams)
     of_charts = {f"chart {kind}": reading.sum / reading.limit for kind, reading in readings(scanner).items()}
     of_layers = {"bank distance": max((each.shift for each in scanner.book.distances().values()), default=0.0)}
-    return {"exams": float(len(scanner.exams)), **of_charts, **of_layers, **judged.numbers}
+    return {**of_charts, **of_layers, **judged.numbers, "exams": float(len(scanner.live))}
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Watcher:
     def _scanner(self, scanner_key: str) -> Scanner:
         serves = serving(self.ledger, self.shelf, scanner_key)
         book = self.books.setdefault((scanner_key, serves.bank.sha256), TraceBook(scanner_key, serves.bank.sha256, serves.statistics))
-        return look_at(self.ledger, serves, book)
+        return look_at(self.ledger, serves, book, whole=False)
 
     def _may_freeze(self, scanner: Scanner) -> bool:
         """Whether this is the scanner that its domain began with, or one that a person has frozen before; any other inherits nothing."""

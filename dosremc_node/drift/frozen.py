@@ -16,6 +16,8 @@ from dosremc_node.ledger.drift import AlarmKind
 from dosremc_node.records import OperatingPoint, StudyId, from_json, to_json
 
 FEWEST_CHARTED_TRACES = 30
+FEWEST_CHARTED_FLAGS = 10
+"""Exams that are flagged in the reference, and that are not: with fewer, the next one would be an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ def freeze_period(
     """Make the charts of a period and freeze both. Raises `ReferenceTooSmall`."""
     watch = Watch.over(Reference(exams.scores), run_length=run_length)
     charts = {AlarmKind(name): chart for name, chart in watch.charts.items()}
+    if min(exams.scores.flagged.sum(), len(exams) - exams.scores.flagged.sum()) < FEWEST_CHARTED_FLAGS:
+        del charts[AlarmKind.FLAGGED]
     if len(exams.traces) >= FEWEST_CHARTED_TRACES:
         charts[AlarmKind.MOMENTS] = _chart_of_traces(exams, run_length)
     return FrozenPeriod(

@@ -84,7 +84,8 @@ class KeyReport:
 class Scanner:
     """The exams of a scanner key under the bank that scores it now, in the order in which they were taken.
 
-    ``live`` are those after its reference, or all where there is none; ``unscored`` those of which no image was scored.
+    ``live`` are those after its reference, or all where there is none; ``unscored`` those of which no image was scored. ``exams`` are all
+    that were read.
     """
 
     serving: Serving
@@ -128,18 +129,20 @@ class Scanner:
         return period(exams, point).with_traces(self.book.of({exam.study_id for exam in exams}))
 
 
-def look_at(ledger: Ledger, serving: Serving, book: TraceBook | None = None) -> Scanner:
-    """Read what there is of a scanner key. A ``book`` from an earlier look saves reading its measured images again."""
+def look_at(ledger: Ledger, serving: Serving, book: TraceBook | None = None, *, whole: bool = True) -> Scanner:
+    """Read what there is of a scanner key. A ``book`` from an earlier look saves reading its measured images again, and without ``whole``
+    the exams before the last day of its reference are not read.
+    """
     book = book or TraceBook(serving.scanner_key, serving.bank.sha256, serving.statistics)
     book.read_on(ledger)
     left_out, in_force = studies_left_out(ledger), references(ledger)
-    found = examined(ledger, scanner_key=serving.scanner_key)
-    exams = [exam for exam in found if exam.images and exam.bank_sha256 == serving.bank.sha256]
     kept = in_force.get(serving.scanner_key)
     frozen = thawed(kept.content) if kept and _holds(kept, serving) else None
     # Scores that are now to be read as others than when they were frozen need a reference of their own.
     if frozen is None or frozen.point.alignment != serving.point.alignment:
         kept = frozen = None
+    found = examined(ledger, scanner_key=serving.scanner_key, since=kept.last_taken_on if kept and not whole else None)
+    exams = [exam for exam in found if exam.images and exam.bank_sha256 == serving.bank.sha256]
     return Scanner(
         serving=serving,
         exams=exams,

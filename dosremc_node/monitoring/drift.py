@@ -13,7 +13,7 @@ from dosremc_node.ledger.drift import alarms, latest_figures
 MOST_SCANNERS = 50
 """Scanner keys that get lines of their own, those with the most exams: a header can say anything."""
 _SHOWN = {
-    "exams": ("dosremc_drift_exams", "Exams that the bank in force has scored."),
+    "exams": ("dosremc_drift_exams", "Exams since the reference, or all where there is none."),
     "flagged": ("dosremc_drift_flagged_share", "Share of the latest exams that is flagged under the reference's operating point."),
     "reference_flagged": ("dosremc_drift_reference_flagged_share", "Share of the reference's exams that is flagged."),
     "psi": ("dosremc_drift_psi", "Population stability index of the latest scores against the reference."),
