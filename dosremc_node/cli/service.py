@@ -20,6 +20,7 @@ from dosremc_node.monitoring.audit_messages import this_source
 from dosremc_node.monitoring.audit_sinks import sinks
 from dosremc_node.monitoring.auditor import Auditor
 from dosremc_node.monitoring.metrics import LedgerCollector
+from dosremc_node.monitoring.outcomes import LabelCounter
 from dosremc_node.monitoring.probes import Readiness
 from dosremc_node.monitoring.readiness import why_not_ready
 from dosremc_node.node import Node, open_node
@@ -37,6 +38,7 @@ class Role(StrEnum):
     RECEIVER = "receiver"
     WORKER = "worker"
     MESSAGES = "messages"
+    RECALIBRATOR = "recalibrator"
     ALL = "all"
 
 
@@ -123,9 +125,11 @@ def _children(settings: Settings, arguments: Sequence[str], door: Door) -> list[
     at_the_door = [*arguments, "--role", Role.RECEIVER, "--door", ",".join(map(str, door.descriptors))]
     receivers = [Role.RECEIVER, *(f"{Role.RECEIVER}-{number}" for number in range(2, settings.reception.processes + 1))]
     others = [Role.WORKER, *([Role.MESSAGES] if settings.messages.port else [])]
+    beside = [Role.RECALIBRATOR] if settings.recalibration.enabled else []
     return [
         *(Child(name, at_the_door, door.descriptors) for name in receivers),
         *(Child(role, [*arguments, "--role", role]) for role in others),
+        *(Child(role, [*arguments, "--role", role], essential=False) for role in beside),
     ]
 
 
@@ -135,6 +139,8 @@ def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, in
         return None
     peers = frozenset(peer.ae_title for peer in node.settings.reception.peers)
     outside = [sink.name for sink in sinks(node.settings.audit)]
-    server = ProbeServer(settings.host, settings.port, LedgerCollector(node.ledger, node.store, peers, starts, outside), why_not)
+    labels = LabelCounter(node.ledger, node.settings.outcomes)
+    collector = LedgerCollector(node.ledger, node.store, peers, starts, outside, labels=labels)
+    server = ProbeServer(settings.host, settings.port, collector, why_not)
     server.start()
     return server

@@ -166,14 +166,17 @@ def taken_on(study: StudyRow) -> date:
 
 
 def _with_side(session: Session, studies: Sequence[StudyRow], laterality: Laterality | None) -> list[StudyRow]:
-    """Those with an image of that breast, or one of which nobody knows."""
+    """Those that are not of the other breast alone."""
     if laterality is None:
         return list(studies)
     query = select(InstanceRow.study_id, InstanceRow.header).where(
         InstanceRow.study_id.in_({each.study_id for each in studies}), InstanceRow.standing == Standing.PRIMARY
     )
-    with_it = {study_id for study_id, text in session.execute(query) if from_json(ImageHeader, text).laterality in (laterality, None)}
-    return [study for study in studies if study.study_id in with_it]
+    sides: dict[str, set[Laterality | None]] = {}
+    for study_id, text in session.execute(query):
+        sides.setdefault(study_id, set()).add(from_json(ImageHeader, text).laterality)
+    other_alone = {next(each for each in Laterality if each is not laterality)}
+    return [study for study in studies if sides.get(study.study_id) != other_alone]
 
 
 def _latest(studies: Sequence[StudyRow], score: float, reason: str) -> _Found:

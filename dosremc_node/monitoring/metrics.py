@@ -17,7 +17,10 @@ from dosremc_node.ledger.images import image_counts
 from dosremc_node.ledger.messages import MessageState, message_counts
 from dosremc_node.ledger.overview import delivery_counts, instance_counts, study_counts
 from dosremc_node.ledger.reconciliation import missing_counts
+from dosremc_node.monitoring.drift import drift_metrics
 from dosremc_node.monitoring.flow import OTHERS, flow_metrics
+from dosremc_node.monitoring.outcomes import outcome_metrics
+from dosremc_node.records import Domain, LabelState
 
 
 class LedgerCollector(Collector):
@@ -30,15 +33,18 @@ class LedgerCollector(Collector):
         peers: Collection[str] = (),
         starts: Callable[[], Mapping[str, int]] = dict,
         sinks: Collection[str] = (),
+        *,
+        labels: Callable[[], Mapping[tuple[Domain, LabelState], int]] = dict,
     ) -> None:
         """``peers`` are the AE titles that get lines of their own; ``starts`` says how often each process was started; ``sinks`` are
-        the names of the places that the audit trail goes to.
+        the names of the places that the audit trail goes to; ``labels`` counts breasts by domain and label.
         """
         self._ledger = ledger
         self._store = store
         self._peers = peers
         self._starts = starts
         self._sinks = sinks
+        self._labels = labels
 
     def collect(self) -> Iterator[Metric]:
         studies = GaugeMetricFamily("dosremc_studies", "Studies by state.", labels=["state"])
@@ -58,6 +64,8 @@ class LedgerCollector(Collector):
             deliveries.add_metric([destination, delivery_state], count)
         yield deliveries
         yield from self._from_the_hospital()
+        yield from outcome_metrics(self._ledger, self._labels())
+        yield from drift_metrics(self._ledger)
         yield from flow_metrics(self._ledger, self._peers, self._sinks, datetime.now(UTC))
         starts = CounterMetricFamily("dosremc_process_starts", "How often the process of each role was started.", labels=["role"])
         for role, count in self._starts().items():

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import pytest
 from harness.ledger import NOW, at_once, image, plan
+from harness.messages_in_the_ledger import says
 
 from dosremc_node.errors import NoSuchPatientChange
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.audit import first_broken_link
 from dosremc_node.ledger.demographics import identities_of, list_changes, studies_of, undo
-from dosremc_node.ledger.messages import IncomingMessage, MessageState, enter_message
 from dosremc_node.ledger.overview import find_study
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.revisions import open_revision
 from dosremc_node.records import PatientIdentifier, PatientMerge, PatientUpdate
 
-_numbers = itertools.count(1)
 A, B, C = (PatientIdentifier(each, "HOSPITAL") for each in "ABC")
-
-
-def says(ledger: Ledger, *changes: PatientUpdate | PatientMerge) -> None:
-    """A message of its own that says so."""
-    number = next(_numbers)
-    message = IncomingMessage(f"{number:064x}", b"MSH", "ADT^A40", str(number), "RIS", "127.0.0.1", NOW)
-    assert enter_message(ledger, message, MessageState.APPLIED, "", changes)
 
 
 def test_merges_lead_from_any_identifier_to_all(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.ledger import NOW, answer, at_once, delivering, image
+from harness.outcomes import REPORT, exam
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,15 +19,17 @@ from dosremc_node.artifacts import open_store
 from dosremc_node.ledger import Ledger, forwarding, open_ledger
 from dosremc_node.ledger.deliveries import due_deliveries, keep_results
 from dosremc_node.ledger.messages import IncomingMessage, MessageState, enter_message
+from dosremc_node.ledger.outcomes import enter_report
 from dosremc_node.ledger.receiving import record_object
 from dosremc_node.ledger.refusals import Refusal, Refused, keep_refusals, refusal_counts
 from dosremc_node.ledger.releases import put_in_force
 from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow
 from dosremc_node.monitoring.metrics import LedgerCollector
+from dosremc_node.monitoring.outcomes import LabelCounter
 from dosremc_node.monitoring.readiness import why_not_ready
 from dosremc_node.records import DeliveryOutcome
 from dosremc_node.refusal_counter import RefusalCounter
-from dosremc_node.settings import StorageSettings
+from dosremc_node.settings import OutcomeSettings, StorageSettings
 
 
 @pytest.fixture
@@ -179,3 +182,23 @@ def test_a_node_without_room_or_ledger_is_not_ready(ledger: Ledger, tmp_path: Pa
     gone = Ledger("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     assert "does not answer" in (why_not_ready(gone, store, 0) or "")
     gone.close()
+
+
+def test_outcomes_and_labels_are_counted_without_a_name(ledger: Ledger, tmp_path: Path) -> None:
+    """What waits for a person shows, and how much is known of each domain; labels, which take long, are not counted anew at each scrape."""
+    exam(ledger)
+    enter_report(ledger, REPORT, NOW)
+    enter_report(ledger, replace(REPORT, identifier="R2", diagnosis=None), NOW)
+    counter = LabelCounter(ledger, OutcomeSettings(maturity_months=120))
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(ledger, open_store(StorageSettings(folder=tmp_path / "artifacts")), labels=counter))
+    text = generate_latest(registry).decode()
+    assert value(text, "dosremc_outcomes", state="review") == value(text, "dosremc_outcomes", state="matched") == 1
+    assert (
+        value(text, "dosremc_labels", domain="maker", state="positive")
+        == value(text, "dosremc_labels", domain="maker", state="pending")
+        == 1
+    )
+    assert not {REPORT.patient.patient_id, REPORT.identifier} & set(text.replace('"', " ").split())
+    exam(ledger)
+    assert counter() is counter()
