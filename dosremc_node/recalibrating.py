@@ -23,7 +23,7 @@ import structlog
 from numpy.typing import NDArray
 
 from dosremc_node.engine import Engine, Workflows, step, workflow, workflows
-from dosremc_node.errors import NodeError, NodeStopping, NothingToRun
+from dosremc_node.errors import NodeError, NodeStopping, NoReferenceForDomain, NothingScored, NothingToRun, StepFailed
 from dosremc_node.failures import describe
 from dosremc_node.gathering import domains, gather
 from dosremc_node.imaging import ImagingWorkers
@@ -71,6 +71,8 @@ class Recalibration(Workflows):
             self.finish(domain, window, "; ".join(outcomes) or "nothing to do")
         except NodeStopping:
             log.info("recalibration_interrupted", domain=domain, window=window)
+        except (NothingScored, NoReferenceForDomain) as waits:
+            self.finish(domain, window, str(waits))
         except Exception as error:  # noqa: BLE001 - the boundary: a domain that fails holds up no other, and says why
             log.error("recalibration_failed", domain=domain, window=window, reason=describe(error))  # noqa: TRY400 - no traceback: see `describe`
             self.finish(domain, window, f"{FAILED}{describe(error)}")
@@ -103,6 +105,9 @@ class Recalibration(Workflows):
             return f"{what}: {self.propose(domain, window, self.generate(domain, window, kind, scanner_key))}"
         except NodeStopping:
             raise
+        except StepFailed as error:
+            log.error("generator_failed", domain=domain, window=window, kind=kind, reason=str(error))  # noqa: TRY400 - no traceback: see `describe`
+            return f"{what}: {FAILED}{error}"
         except NodeError as error:
             return f"{what}: {error}"
 

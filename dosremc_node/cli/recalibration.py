@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,8 @@ def run(
     """
     if context.invoked_subcommand:
         return
+    if not re.fullmatch(r"(\w[\w.-]{0,31})?", window, re.ASCII):
+        raise typer.BadParameter("letters, digits, points and hyphens, at most 32 of them, are expected", param_hint="--window")
     if daemon + once + dry_run != 1:
         raise typer.BadParameter("say one of --daemon, --once, --dry-run, or a command such as replay")
     settings = read_settings(config, options)

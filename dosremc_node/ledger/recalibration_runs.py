@@ -13,7 +13,7 @@ from dosremc_node.ledger.proposal_tables import RecalibrationRunRow
 from dosremc_node.records import Domain
 
 FAILED = "failed: "
-"""What the outcome of a run begins with that could not be carried through."""
+"""What stands in the outcome before the reason why the run, or a generator of it, could not be carried through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RecalibrationRun:
 
     @property
     def failed(self) -> bool:
-        return self.outcome.startswith(FAILED)
+        return FAILED in self.outcome
 
 
 def runs_of_window(ledger: Ledger, window: str) -> Sequence[RecalibrationRun]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,12 +12,15 @@ import numpy as np
 import pytest
 from harness.ledger import enter_exams
 from harness.networks import SPEC, small_network
+from sqlalchemy import update
 
 from dosremc_node.engine import Engine
 from dosremc_node.errors import NothingToRun
 from dosremc_node.imaging import ImagingWorkers
+from dosremc_node.inputs import NetworkInputs
 from dosremc_node.ledger import audit
 from dosremc_node.ledger.drift import FrozenReference, freeze
+from dosremc_node.ledger.drift_tables import DriftReferenceRow
 from dosremc_node.ledger.exams import AssessedExam, ScoredView
 from dosremc_node.ledger.proposals import Proposal, list_proposals
 from dosremc_node.ledger.recalibration_runs import latest_runs, runs_of_window
@@ -33,6 +35,7 @@ from dosremc_node.recalibrating import (
     prospects,
 )
 from dosremc_node.recalibration import ChangeKind
+from dosremc_node.recalibration.dossier import Dossier
 from dosremc_node.recalibration.wishes import Wish
 from dosremc_node.records import BankId, Domain, Laterality, OperatingPoint, StudyId, View
 from dosremc_node.releases import ReleaseFacts, write_release
@@ -55,9 +58,18 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BankId]:
 
 
 @pytest.fixture(scope="module")
-def work() -> Recalibration:
+def made() -> list[Recalibration]:
     """One for all tests: the engine knows it for as long as the process lives."""
-    return Recalibration(None, None)  # type: ignore[arg-type]
+    return []
+
+
+@pytest.fixture
+def work(made: list[Recalibration], node: Node, imaging_workers: ImagingWorkers) -> Recalibration:
+    """The workflow on this node."""
+    if not made:
+        made.append(Recalibration(node, imaging_workers))
+    made[0].node, made[0].workers, made[0].inputs = node, imaging_workers, NetworkInputs(node.store)
+    return made[0]
 
 
 def exams(
@@ -118,31 +130,21 @@ def frozen(reference: Sequence[AssessedExam]) -> FrozenReference:
     )
 
 
-@contextmanager
-def at_work(work: Recalibration, node: Node, workers: ImagingWorkers, folder: Path) -> Iterator[Engine]:
-    """The engine with the workflow of recalibration on this node."""
-    work.node, work.workers = node, workers
-    engine = Engine(f"sqlite:///{folder}/engine.sqlite", "test-0", 4)
-    engine.launch({}, {}, one_over_all_processes=[RECALIBRATE])
-    yield engine
-    engine.stop(0)
-
-
 @pytest.fixture
-def run(
-    work: Recalibration, node: Node, imaging_workers: ImagingWorkers, tmp_path: Path
-) -> Iterator[Callable[[Sequence[Domain], str], None]]:
+def run(work: Recalibration, tmp_path: Path) -> Iterator[Callable[[Sequence[Domain], str], None]]:
     """Runs domains over a window and waits until they are through."""
-    with at_work(work, node, imaging_workers, tmp_path) as engine:
+    engine = Engine(f"sqlite:///{tmp_path}/engine.sqlite", "test-0", 4)
+    engine.launch({}, {}, one_over_all_processes=[RECALIBRATE])
 
-        def run_now(chosen: Sequence[Domain], window: str) -> None:
-            names = enqueue_all(work, engine, chosen, window)
-            deadline = time.monotonic() + 120
-            while not all(map(engine.has_ended, names)):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    def run_now(chosen: Sequence[Domain], window: str) -> None:
+        names = enqueue_all(work, engine, chosen, window)
+        deadline = time.monotonic() + 120
+        while not all(map(engine.has_ended, names)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
-        yield run_now
+    yield run_now
+    engine.stop(0)
 
 
 Run = Callable[[Sequence[Domain], str], None]
@@ -211,18 +213,29 @@ def test_a_domain_that_nobody_knows_is_refused_by_name(node: Node) -> None:
 
 
 def test_an_interrupted_run_goes_on_with_the_exams_that_it_began_with(
-    work: Recalibration, node: Node, imaging_workers: ImagingWorkers, tmp_path: Path, parent: tuple[Path, BankId]
+    run: Run, work: Recalibration, node: Node, parent: tuple[Path, BankId]
 ) -> None:
-    """The process dies while it generates; what came since has no part in the run that goes on."""
-    work.stopped.set()  # what reads an image now ends at once: here it stands for the kill
+    """What comes between two steps has no part in the run, whichever process goes on with it."""
+    run([], "")  # the engine is there
     later = [
         replace(each, taken_on=FIRST + timedelta(days=30)) for each in exams(parent[1], 700, "New / Model / 1", 2.0, seed=4, in_shadow=True)
     ]
-    work.node, work.workers = node, imaging_workers
     wishes = work.collect("new", "w1")
     enter_exams(node.ledger, later)
-    work.stopped.clear()
     assert [(kind, bool(why_not)) for kind, _, why_not in wishes] == [("alignment", False), ("statistics", True)]
     name = work.generate("new", "w1", "alignment", "New / Model / 1")
-    _, _, candidate = work._made("new", "w1", name)
+    dossier = Dossier(node.settings.storage.folder / "recalibration" / "new" / "w1")
+    candidate = dossier.candidate(name, dossier.gathered().cohort())
     assert len(candidate.fitted) + len(candidate.judged) == 600
+    assert work.propose("new", "w1", name) == work.propose("new", "w1", name)
+    assert len(list_proposals(node.ledger)) == 1
+
+
+def test_a_domain_without_exams_or_reference_waits_and_has_not_failed(run: Run, node: Node) -> None:
+    """Nothing to hold it against is no failure of the run: it says what is missing."""
+    with node.ledger.transaction() as session:
+        session.execute(update(DriftReferenceRow).values(ended_at=datetime.now(UTC)))
+    run([NEW], "w1")
+    (ended,) = runs_of_window(node.ledger, "w1")
+    assert not ended.failed
+    assert "Nothing is frozen" in ended.outcome
