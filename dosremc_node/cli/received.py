@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from dosremc_node.cli.common import ConfigOption, JsonOption, SetOption, existing_ledger, local_time, output, print_json, print_table, read_settings
+from dosremc_node.cli.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    existing_ledger,
+    local_time,
+    output,
+    print_json,
+    print_table,
+    read_settings,
+)
 from dosremc_node.ledger.messages import message_counts, refused_messages
 
 

@@ -147,6 +147,4 @@ def refused_messages(ledger: Ledger) -> Sequence[RefusedMessage]:
     """Those that were refused and did not come again in a form that was accepted, the latest first."""
     query = select(MessageRow).where(MessageRow.state == MessageState.REFUSED).order_by(MessageRow.last_received_at.desc())
     with ledger.reading() as session:
-        return [
-            RefusedMessage(row.id, row.type, row.sender, row.reason, row.times, row.last_received_at) for row in session.scalars(query)
-        ]
+        return [RefusedMessage(row.id, row.type, row.sender, row.reason, row.times, row.last_received_at) for row in session.scalars(query)]

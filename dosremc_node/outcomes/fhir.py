@@ -252,7 +252,9 @@ class _Reading:
     def _read(self, observation: _Observation, number: str) -> Iterator[Observation]:
         specimen = self._specimens.get(observation.specimen.reference)
         if specimen is None:
-            specimen = self._specimen(observation.specimen) if observation.specimen.reference else next(iter(self._specimens.values()), None)
+            specimen = (
+                self._specimen(observation.specimen) if observation.specimen.reference else next(iter(self._specimens.values()), None)
+            )
         of_specimen = specimen.sites() if specimen and (len(self._specimens) < 2 or observation.specimen.reference) else ()
         sites = (tuple(observation.body_site.codes()), of_specimen, tuple(self._report.code.codes()))
         part = _name(specimen) if specimen and len(self._specimens) > 1 and observation.specimen.reference else ""
@@ -262,7 +264,7 @@ class _Reading:
             coded = tuple(code for code in answers if code.code)
             text = each.text or "\n".join(code.text for code in answers if not code.code)
             if coded or text or status is OutcomeStatus.WITHDRAWN:
-                yield Observation(part, number, self._vocabulary.question(each.code.codes()), status, coded, text, sites, False, day)  # noqa: FBT003
+                yield Observation(part, number, self._vocabulary.question(each.code.codes()), status, coded, text, sites, False, day)
 
     def _day(self, effective: str, specimen: _Specimen | None) -> Any:  # noqa: ANN401
         taken = (specimen.collection.collected, specimen.collection.collected_period.start) if specimen else ()

@@ -51,9 +51,7 @@ def judge(observations: Sequence[Observation], knowledge: Knowledge) -> Judgemen
     laterality, why_no_side = _laterality(evidence)
     why_no_breast = "" if evidence.is_breast else _why_no_breast(evidence.organs)
     reasons = filter(None, (why_no_diagnosis, why_no_side, why_no_breast, _to_confirm(evidence.text)))
-    return Judgement(
-        diagnosis if evidence.is_breast else None, laterality, evidence.is_elsewhere, evidence.codes, "; ".join(reasons)
-    )
+    return Judgement(diagnosis if evidence.is_breast else None, laterality, evidence.is_elsewhere, evidence.codes, "; ".join(reasons))
 
 
 def sides_of(observation: Observation, knowledge: Knowledge) -> frozenset[Laterality]:

@@ -63,7 +63,9 @@ def _by_side(result: Result, part: Sequence[Observation], knowledge: Knowledge) 
 
 def _has_finding(group: _Group) -> bool:
     return any(
-        each.question is Question.DIAGNOSIS or each.is_document or (each.question is None and (each.answers or each.text or each.status is OutcomeStatus.WITHDRAWN))
+        each.question is Question.DIAGNOSIS
+        or each.is_document
+        or (each.question is None and (each.answers or each.text or each.status is OutcomeStatus.WITHDRAWN))
         for each in group.observations
     )
 

@@ -34,7 +34,9 @@ def meaning_of_words(text: str) -> Meaning:
     """What the words of a site say; nothing where they are not known. More than one side is both."""
     plain = unicodedata.normalize("NFC", text).casefold()
     words = set(re.findall(r"[^\W\d_]+", plain))
-    sides = frozenset[object]().union(*(_SIDES[word] for word in words & _SIDES.keys()), *(side for sign, side in _UNSPACED_SIDES if sign in plain))
+    sides = frozenset[object]().union(
+        *(_SIDES[word] for word in words & _SIDES.keys()), *(side for sign, side in _UNSPACED_SIDES if sign in plain)
+    )
     return Meaning(None, BOTH & sides, _organ(plain, words))
 
 
