@@ -120,6 +120,7 @@ def approve(ledger: Ledger, proposal_id: str, approver: str, actor: str, now: da
     Raises `NoSuchProposal`, `IllegalTransition`, `ProposalStale`, `WindowPromotedBefore`.
     """
     with ledger.transaction() as session:
+        audit.take_turn(session)  # first, as everywhere here: two that wait for each other's rows would wait for good
         row = _row(session, proposal_id)
         if row.state is not ProposalState.APPROVED:
             check_transition(PROPOSALS, f"the proposal {proposal_id}", row.state, ProposalState.APPROVED)
@@ -137,6 +138,7 @@ def put_promoted_in_force(ledger: Ledger, proposal_id: str, actor: str, now: dat
     What else waits was judged against what was in force before, and is withdrawn. Raises as `approve`.
     """
     with ledger.transaction() as session:
+        audit.take_turn(session)  # first, as everywhere here: two that wait for each other's rows would wait for good
         row = _row(session, proposal_id)
         if row.state is not ProposalState.PROMOTED:
             check_transition(PROPOSALS, f"the proposal {proposal_id}", row.state, ProposalState.PROMOTED)
@@ -151,6 +153,7 @@ def put_promoted_in_force(ledger: Ledger, proposal_id: str, actor: str, now: dat
 def end_proposal(ledger: Ledger, proposal_id: str, state: ProposalState, *, actor: str, reason: str, now: datetime) -> Proposal:
     """Refuse (`REFUSED`) or withdraw (`WITHDRAWN`) a proposal that waits. Raises `NoSuchProposal`, `IllegalTransition`."""
     with ledger.transaction() as session:
+        audit.take_turn(session)  # first, as everywhere here: two that wait for each other's rows would wait for good
         row = _row(session, proposal_id)
         _move(session, row, state, _By(actor, reason, now))
         return _record(row)
@@ -183,7 +186,6 @@ def _withdraw_stale(session: Session, in_force: str, now: datetime) -> None:
 
 
 def _check_in_force(session: Session, row: ProposalRow) -> None:
-    audit.take_turn(session)
     in_force = _in_force(session)
     if in_force != row.parent_release:
         raise ProposalStale(proposal=row.proposal_id, parent=row.parent_release, in_force=in_force)

@@ -36,9 +36,9 @@ def score_in_shadow(site: Site, read: Read, now: datetime) -> int:
         kept = _kept(site, proposal, now)
         if kept is None:
             continue
-        exams = _to_score(site, proposal, kept.change)
-        scored += len(exams)
-        keep_shadow_exams(site.ledger, proposal.proposal_id, _answers(kept.change, exams, read), now)
+        answers = _answers(kept.change, _to_score(site, proposal, kept.change), read)
+        keep_shadow_exams(site.ledger, proposal.proposal_id, answers, now)
+        scored += len(answers)
         if why := outside_band(site.plan, kept.decision, shadow_exams(site.ledger, proposal.proposal_id)):
             end_proposal(site.ledger, proposal.proposal_id, ProposalState.REFUSED, actor=NODE, reason=why, now=now)
     return scored

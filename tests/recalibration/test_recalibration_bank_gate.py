@@ -76,7 +76,7 @@ def test_exams_that_could_not_show_the_margin_are_insufficient_evidence(change: 
 def test_worse_on_one_scanner_is_refused_though_better_on_the_domain(change: Change) -> None:
     """Much better on one scanner does not pay for worse on another, whether that one has events enough or few."""
     for events in (200, 30):
-        small = drawn(1, exams=10 * events, events=events, challenger=1.0)
+        small = drawn(1, exams=10 * events, events=events, challenger=2.0)
         decision = judged(change, A=drawn(champion=2.0, exams=8000, events=800), B=small)
         assert (decision.passed, decision.rule) == (False, "worse on B")
 
@@ -177,5 +177,5 @@ def test_power_is_the_share_of_equal_banks_that_are_shown_to_be_no_worse(change:
     """Simulated: of equal challengers with the error that is told, as many pass the margin as the power says."""
     found = compare_log_loss([drawn(champion=0.5, challenger=0.5)])
     margin, random = 2.5 * found.error, np.random.default_rng(1)
-    passed = np.mean([replace(found, difference=each).upper(0.05) < margin for each in random.normal(0, found.error, 20_000)])
-    assert found.power(margin, 0.05) == pytest.approx(passed, abs=0.01)
+    passed = np.mean([replace(found, difference=each).upper(0.05) < margin for each in random.normal(0, found.error, 4000)])
+    assert found.power(margin, 0.05) == pytest.approx(passed, abs=0.03)
