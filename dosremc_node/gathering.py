@@ -35,8 +35,7 @@ def gather(node: Node, domain: Domain, now: datetime) -> Gathered:
         raise NothingScored(domain=domain)
     scored_with = exams[-1].domain
     women = women_of(node.ledger)
-    rules = node.settings.outcomes
-    known = labels(node.ledger, rules.maturity, now, work_up=rules.work_up, follow_up_is_complete=rules.follow_up_is_complete)
+    known = labels(node.ledger, node.settings.outcomes.label_rules, now)
     of_domain = {exam.study_id for exam in exams}
     reference, point = _reference(node, domain, scored_with)
     return Gathered(

@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from dosremc_node.errors import NoSuchDestination
-from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, UnknownScannerPolicy
+from dosremc_node.records import DEFAULT_DOCUMENTS, DocumentKind, LabelRules, UnknownScannerPolicy
 
 SHIPPED_RELEASE = "demonstration"
 
@@ -352,7 +352,8 @@ class OutcomeSettings(_Section):
 
     Without a cancer for ``maturity_months`` after an exam it was negative, where ``follow_up_is_complete``: the hospital then tells the node
     of cancers found elsewhere too, from a registry; otherwise what was never reported on stays unknown. A cancer within
-    ``work_up_months`` of an exam was detected by it, a later one is an interval cancer. ``audit_share`` of the exams that were not flagged
+    ``work_up_months`` of an exam was detected by it, a later one is an interval cancer. Women are invited every ``round_months``: an exam that is
+    taken three quarters of that after another, or later, is of the next round. ``audit_share`` of the exams that were not flagged
     are drawn by lot for a person to follow up: 0 draws none.
 
     Finished files (HL7 v2, FHIR, CSV) that are put into ``folder`` are read. ``codes_file`` says what the site's own codes mean,
@@ -363,6 +364,7 @@ class OutcomeSettings(_Section):
     match_months: float = Field(36.0, gt=0, le=120)
     maturity_months: float = Field(24.0, gt=0, le=120)
     work_up_months: float = Field(6.0, gt=0, le=24)
+    round_months: float = Field(24.0, gt=0, le=60)
     follow_up_is_complete: bool = True
     audit_share: float = Field(0.0, ge=0, le=1)
     folder: Path | None = None
@@ -377,14 +379,11 @@ class OutcomeSettings(_Section):
         return _months(self.match_months)
 
     @property
-    def maturity(self) -> timedelta:
-        """When a negative may be believed."""
-        return _months(self.maturity_months)
-
-    @property
-    def work_up(self) -> timedelta:
-        """How long a recalled woman is worked up."""
-        return _months(self.work_up_months)
+    def label_rules(self) -> LabelRules:
+        """When what may be believed."""
+        return LabelRules(
+            _months(self.maturity_months), _months(self.work_up_months), _months(0.75 * self.round_months), self.follow_up_is_complete
+        )
 
 
 def _cron(value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +28,7 @@ from dosremc_node.cli.common import (
 from dosremc_node.drift import KeyReport, Scanner, look_at, report
 from dosremc_node.drift.realised import KnownBreasts, known_breasts, performance_of, recall
 from dosremc_node.errors import NodeError, NotMeasurable, NotWatched
-from dosremc_node.evaluation import Estimate, Realised
+from dosremc_node.evaluation import Estimate, Realised, Values
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.drift import alarms, seen_keys, settle
 from dosremc_node.ledger.labels import Label, labels
@@ -36,8 +36,6 @@ from dosremc_node.records import Laterality, StudyId
 from dosremc_node.releases import default_shelf
 from dosremc_node.settings import Settings
 from dosremc_node.watching import freeze_reference, serving
-
-DAYS_OF_A_MONTH = 30.4375
 
 drift = typer.Typer(help="Whether each scanner still scores as it did: figures, plots, references, alarms.")
 ScannerOption = Annotated[
@@ -104,9 +102,7 @@ def _look(ledger: Ledger, settings: Settings, scanner_key: str) -> Scanner | Non
 
 
 def _labels(ledger: Ledger, settings: Settings) -> Mapping[tuple[StudyId, Laterality], Label]:
-    rules = settings.outcomes
-    maturity, work_up = (timedelta(days=months * DAYS_OF_A_MONTH) for months in (rules.maturity_months, rules.work_up_months))
-    return labels(ledger, maturity, datetime.now(UTC), work_up=work_up, follow_up_is_complete=rules.follow_up_is_complete)
+    return labels(ledger, settings.outcomes.label_rules, datetime.now(UTC))
 
 
 def _realised(scanner: Scanner, known: Mapping[tuple[StudyId, Laterality], Label]) -> RealisedPerformance:
@@ -196,7 +192,7 @@ def _draw(folder: Path, scanner: Scanner, found: KeyReport, known: KnownBreasts)
         draw_reliability(folder / f"{name}-calibration.png", title, {"realised": (sigmoid(known.logits), known.malignant)})
 
 
-def _ages(scanner: Scanner, recent: int) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def _ages(scanner: Scanner, recent: int) -> Mapping[str, Values]:
     periods = {"reference": scanner.reference, "recent": scanner.recent(recent)}
     return {name: each.ages[~np.isnan(each.ages)] for name, each in periods.items() if each is not None}
 

@@ -32,8 +32,7 @@ from dosremc_node.ledger.outcome_tables import OutcomeState
 from dosremc_node.ledger.outcomes import Decision, Outcome, enter_report, list_outcomes, resolve
 from dosremc_node.ledger.overview import find_study
 from dosremc_node.outcomes import TEMPLATE, read_file
-from dosremc_node.records import Diagnosis, LabelState, Laterality, PatientIdentifier, StudyId
-from dosremc_node.settings import OutcomeSettings
+from dosremc_node.records import Diagnosis, LabelRules, LabelState, Laterality, PatientIdentifier, StudyId
 
 outcomes = typer.Typer(help="Pathology and follow-up: what is shown identifies patients.", no_args_is_help=True)
 
@@ -264,7 +263,7 @@ def audit_arm(
 ) -> None:
     """List the exams that the lot fell on and that are to be followed up. Example: dosremc-node outcomes audit-arm"""
     settings = read_settings(config, options)
-    drawn = _followed(existing_ledger(settings), settings.outcomes)
+    drawn = _followed(existing_ledger(settings), settings.outcomes.label_rules)
     shown = [each for each in drawn if everything or each.is_open]
     if as_json:
         print_json(shown)
@@ -274,8 +273,8 @@ def audit_arm(
     output.print(f"{len(drawn)} exams drawn, {sum(each.is_open for each in drawn)} still without an outcome")
 
 
-def _followed(ledger: Ledger, rules: OutcomeSettings) -> list[_Followed]:
-    known = labels(ledger, rules.maturity, datetime.now(UTC), work_up=rules.work_up, follow_up_is_complete=rules.follow_up_is_complete)
+def _followed(ledger: Ledger, rules: LabelRules) -> list[_Followed]:
+    known = labels(ledger, rules, datetime.now(UTC))
     states = {key: label.state for key, label in known.items()}
     return [
         _Followed(

@@ -31,8 +31,7 @@ from dosremc_node.ledger.reconciliation import missing_counts
 from dosremc_node.ledger.revisions import drive_again
 from dosremc_node.ledger.shadows import withheld
 from dosremc_node.ledger.states import StudyState
-from dosremc_node.records import Domain, LabelState, StudyId
-from dosremc_node.settings import OutcomeSettings
+from dosremc_node.records import Domain, LabelRules, LabelState, StudyId
 
 _SHOWN_BY_DEFAULT = (StudyState.RECEIVING, StudyState.ASSESSING, StudyState.DELIVERING, StudyState.PARKED)
 
@@ -61,7 +60,7 @@ def status(
         rows = [row for row in rows if row.study_id == name]
     if as_json:
         deliveries = {f"{destination} {state}": count for (destination, state), count in delivery_counts(ledger).items()}
-        outcomes = {"outcomes": outcome_counts(ledger), "labels": _labels(ledger, settings.outcomes)}
+        outcomes = {"outcomes": outcome_counts(ledger), "labels": _labels(ledger, settings.outcomes.label_rules)}
         print_json(
             {
                 "counts": counts,
@@ -81,7 +80,7 @@ def status(
     for source, count in missing_counts(ledger).items():
         if count:
             output.print(f"{source} has {count} studies that are missing here: see `dosremc-node reconcile`", markup=False)
-    _print_outcomes(ledger, settings.outcomes)
+    _print_outcomes(ledger, settings.outcomes.label_rules)
     for alarm in alarms(ledger):
         output.print(f"drift: {alarm.kind} of {alarm.scanner_key} since {alarm.taken_on}: see `dosremc-node drift`", markup=False)
     for run in latest_runs(ledger):
@@ -93,7 +92,7 @@ def status(
         _print_what_needs_a_person(row)
 
 
-def _print_outcomes(ledger: Ledger, rules: OutcomeSettings) -> None:
+def _print_outcomes(ledger: Ledger, rules: LabelRules) -> None:
     counts = outcome_counts(ledger)
     if not any(counts.values()):
         return
@@ -104,11 +103,9 @@ def _print_outcomes(ledger: Ledger, rules: OutcomeSettings) -> None:
         output.print(f"breasts of {domain or 'no domain'}: " + ", ".join(f"{count} {state}" for state, count in states.items()))
 
 
-def _labels(ledger: Ledger, rules: OutcomeSettings) -> dict[Domain, dict[LabelState, int]]:
+def _labels(ledger: Ledger, rules: LabelRules) -> dict[Domain, dict[LabelState, int]]:
     """How many breasts have each label, by domain."""
-    counts = label_counts(
-        ledger, rules.maturity, datetime.now(UTC), work_up=rules.work_up, follow_up_is_complete=rules.follow_up_is_complete
-    )
+    counts = label_counts(ledger, rules, datetime.now(UTC))
     found: dict[Domain, dict[LabelState, int]] = {}
     for (domain, state), count in counts.items():
         found.setdefault(domain, {})[state] = count

@@ -139,7 +139,7 @@ def _probes(node: Node, why_not: Readiness, starts: Callable[[], Mapping[str, in
         return None
     peers = frozenset(peer.ae_title for peer in node.settings.reception.peers)
     outside = [sink.name for sink in sinks(node.settings.audit)]
-    labels = LabelCounter(node.ledger, node.settings.outcomes)
+    labels = LabelCounter(node.ledger, node.settings.outcomes.label_rules)
     collector = LedgerCollector(node.ledger, node.store, peers, starts, outside, labels=labels)
     server = ProbeServer(settings.host, settings.port, collector, why_not)
     server.start()

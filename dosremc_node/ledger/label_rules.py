@@ -2,11 +2,11 @@
 
 Each breast has its own label, so that a cancer in one says nothing of the other. The first rule that fits decides:
 
-1. *Positive*: a cancer of that breast was found on the day of the exam or later, within maturity, and the exam is the one that the report is of,
-   or her last one before the cancer, or lies within the work-up time before it (recall, work-up and biopsy of one cancer are several exams).
-   It was *screen-detected* if the cancer was found within the work-up time, by *random audit* if the lot had the woman called, an *interval*
-   cancer if later. What the report itself says of this comes first, for its own exam.
-2. *Unknown*: such a cancer was found, and she had a later exam in between. It may have been there to be seen, or not.
+1. *Positive*: a cancer of that breast was found on the day of the exam or later, within maturity, and before she had an exam of the next round;
+   also where the report is of this exam, and where it was found within the work-up time. So recall, work-up and biopsy of one cancer may be several
+   positive exams. It was *screen-detected* if found within the work-up time, by *random audit* if the lot had the woman called, an *interval* cancer
+   if later. What the report itself says of this comes first, for its own exam.
+2. *Unknown*: such a cancer was found, and she had an exam of the next round in between. It may have been there to be seen, or not.
 3. *Unknown*: a cancer of that breast was found before the exam, within the work-up time: it is being treated.
 4. *Pending*: a report that may be of a cancer of that breast within maturity waits for its final version, or for a person.
 5. *Confirmed negative*: a report of that breast within maturity says benign (*biopsy benign* within the work-up time) or normal (*random audit*
@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from dosremc_node.records import LARGEST_WEIGHT, Diagnosis, LabelState, Laterality, Provenance, StudyId
+from dosremc_node.records import LARGEST_WEIGHT, Diagnosis, LabelRules, LabelState, Laterality, Provenance, StudyId
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,10 @@ class Woman:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """``heard_until`` is when the hospital last told anything; None where its silence means nothing."""
+    """``heard_until`` is when the hospital last told anything, None where it never did."""
 
     now: datetime
-    maturity: timedelta
-    work_up: timedelta
+    rules: LabelRules
     heard_until: datetime | None
 
 
@@ -102,11 +101,11 @@ def label_of(exam: Exam, breast: Laterality, woman: Woman, calendar: Calendar) -
     """The label of one breast of an exam, by the rules above."""
     hers = sorted((each for each in woman.reports if each.laterality is breast), key=_day)
     cancers = [each for each in hers if each.diagnosis is Diagnosis.MALIGNANT]
-    in_time = [each for each in hers if _within(exam, each.on, calendar.maturity)]
+    in_time = [each for each in hers if _within(exam, each.on, calendar.rules.maturity)]
     found = next((each for each in in_time if each in cancers), None)
     if found:
         return _with_cancer(exam, found, woman, calendar)
-    treated = [each for each in cancers if timedelta(0) < exam.taken_on - each.on <= calendar.work_up]
+    treated = [each for each in cancers if timedelta(0) < exam.taken_on - each.on <= calendar.rules.work_up]
     if treated:
         return Label(LabelState.UNKNOWN, None, treated[-1].known_at)
     doubts = [each for each in woman.doubts if _may_be_of(exam, breast, each, calendar)]
@@ -124,8 +123,9 @@ def _within(exam: Exam, day: date, time_after: timedelta) -> bool:
 
 
 def _with_cancer(exam: Exam, found: Report, woman: Woman, calendar: Calendar) -> Label:
-    in_between = any(exam.taken_on < each.taken_on <= found.on for each in woman.exams)
-    early = _within(exam, found.on, calendar.work_up)
+    next_round = exam.taken_on + calendar.rules.next_round
+    in_between = any(next_round <= each.taken_on <= found.on for each in woman.exams)
+    early = _within(exam, found.on, calendar.rules.work_up)
     if in_between and not early and found.study_id != exam.study_id:
         return Label(LabelState.UNKNOWN, None, found.known_at)
     provenance = found.provenance if found.study_id == exam.study_id else None
@@ -141,15 +141,15 @@ def _called(exam: Exam) -> bool:
 
 
 def _may_be_of(exam: Exam, breast: Laterality, doubt: Doubt, calendar: Calendar) -> bool:
-    return doubt.laterality in (breast, None) and (doubt.on is None or _within(exam, doubt.on, calendar.maturity))
+    return doubt.laterality in (breast, None) and (doubt.on is None or _within(exam, doubt.on, calendar.rules.maturity))
 
 
 def _without_cancer(exam: Exam, reports: Sequence[Report], calendar: Calendar) -> Label:
-    by_biopsy = [each for each in reports if each.diagnosis is Diagnosis.BENIGN and _within(exam, each.on, calendar.work_up)]
+    by_biopsy = [each for each in reports if each.diagnosis is Diagnosis.BENIGN and _within(exam, each.on, calendar.rules.work_up)]
     first = (by_biopsy or reports)[0]
     provenance = first.provenance if first.study_id == exam.study_id else None
     if provenance is None:
-        looked = Provenance.RANDOM_AUDIT if _called(exam) and _within(exam, first.on, calendar.work_up) else Provenance.FOLLOW_UP
+        looked = Provenance.RANDOM_AUDIT if _called(exam) and _within(exam, first.on, calendar.rules.work_up) else Provenance.FOLLOW_UP
         provenance = Provenance.BIOPSY_BENIGN if by_biopsy else looked
     return Label(LabelState.CONFIRMED_NEGATIVE, provenance, first.known_at, _weight(exam, calendar))
 
@@ -161,7 +161,7 @@ def _weight(exam: Exam, calendar: Calendar) -> float:
 
 
 def _mature_at(exam: Exam, calendar: Calendar) -> datetime:
-    return _midnight(exam.taken_on) + calendar.maturity
+    return _midnight(exam.taken_on) + calendar.rules.maturity
 
 
 def _midnight(day: date) -> datetime:
@@ -172,6 +172,7 @@ def _by_silence(exam: Exam, calendar: Calendar) -> Label:
     mature_at = _mature_at(exam, calendar)
     if calendar.now < mature_at:
         return Label(LabelState.PENDING, None, _midnight(exam.taken_on))
-    if calendar.heard_until is None or calendar.heard_until < mature_at or not exam.names_patient:
-        return Label(LabelState.UNKNOWN, None, mature_at)
-    return Label(LabelState.CONFIRMED_NEGATIVE, Provenance.FOLLOW_UP, mature_at)
+    told = calendar.rules.follow_up_is_complete and calendar.heard_until is not None and calendar.heard_until >= mature_at
+    if told and exam.names_patient:
+        return Label(LabelState.CONFIRMED_NEGATIVE, Provenance.FOLLOW_UP, mature_at)
+    return Label(LabelState.UNKNOWN, None, mature_at)

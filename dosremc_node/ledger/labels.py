@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import structlog
 from sqlalchemy import ColumnElement, func, or_, select, tuple_
@@ -28,6 +28,7 @@ from dosremc_node.records import (
     LARGEST_WEIGHT,
     Diagnosis,
     Domain,
+    LabelRules,
     LabelState,
     Laterality,
     OutcomeReport,
@@ -36,24 +37,19 @@ from dosremc_node.records import (
     from_json,
 )
 
-__all__ = ["WORK_UP", "Label", "label_counts", "labels"]
+__all__ = ["Label", "label_counts", "labels"]
 
-WORK_UP = timedelta(days=183)
-"""How long a recalled woman is worked up, where the settings say nothing else (`outcomes.work_up_months`)."""
 _AT_ONCE = 500
 
 log = structlog.get_logger(__name__)
 
 
-def labels(
-    ledger: Ledger, maturity: timedelta, now: datetime, *, work_up: timedelta = WORK_UP, follow_up_is_complete: bool = True
-) -> Mapping[tuple[StudyId, Laterality], Label]:
+def labels(ledger: Ledger, rules: LabelRules, now: datetime) -> Mapping[tuple[StudyId, Laterality], Label]:
     """The label of both breasts of every assessed exam, also of one without images of that breast; women who objected are left out."""
     number_of = women_of(ledger)
     with ledger.reading() as session:
-        heard_until = session.scalar(select(func.max(OutcomeRow.received_at))) if follow_up_is_complete else None
-        calendar = Calendar(now, maturity, work_up, heard_until)
-        women = _women(session, number_of, immature_since=(now - maturity).date())
+        calendar = Calendar(now, rules, heard_until=session.scalar(select(func.max(OutcomeRow.received_at))))
+        women = _women(session, number_of, immature_since=(now - rules.maturity).date())
     found = {
         (exam.study_id, breast): label_of(exam, breast, woman, calendar) for woman in women for exam in woman.exams for breast in Laterality
     }
@@ -67,11 +63,9 @@ def _log_weights(found: Iterable[Label]) -> None:
         log.info("selection_weights", labels=weights.total(), without=weights[0.0], at_the_limit=weights[LARGEST_WEIGHT])
 
 
-def label_counts(
-    ledger: Ledger, maturity: timedelta, now: datetime, *, work_up: timedelta = WORK_UP, follow_up_is_complete: bool = True
-) -> Mapping[tuple[Domain, LabelState], int]:
+def label_counts(ledger: Ledger, rules: LabelRules, now: datetime) -> Mapping[tuple[Domain, LabelState], int]:
     """How many breasts are in each state, by the domain whose bank scored them."""
-    found = labels(ledger, maturity, now, work_up=work_up, follow_up_is_complete=follow_up_is_complete)
+    found = labels(ledger, rules, now)
     with ledger.reading() as session:
         domains = dict(session.execute(select(RevisionRow.study_id, RevisionRow.domain).where(_is_latest_assessed())).tuples())
     counts = Counter((Domain(domains.get(study_id, "")), label.state) for (study_id, _), label in found.items())

@@ -12,8 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.labels import label_counts
 from dosremc_node.ledger.outcomes import outcome_counts
-from dosremc_node.records import Domain, LabelState
-from dosremc_node.settings import OutcomeSettings
+from dosremc_node.records import Domain, LabelRules, LabelState
 
 _COUNTED_ANEW_SECONDS = 900.0
 
@@ -21,9 +20,9 @@ _COUNTED_ANEW_SECONDS = 900.0
 class LabelCounter:
     """Counts labels by domain and state, anew every quarter of an hour: they move by days, and are worked out from every exam."""
 
-    def __init__(self, ledger: Ledger, settings: OutcomeSettings) -> None:
+    def __init__(self, ledger: Ledger, rules: LabelRules) -> None:
         self._ledger = ledger
-        self._settings = settings
+        self._rules = rules
         self._lock = Lock()
         self._counted: Mapping[tuple[Domain, LabelState], int] | None = None
         self._at = 0.0
@@ -31,14 +30,7 @@ class LabelCounter:
     def __call__(self) -> Mapping[tuple[Domain, LabelState], int]:
         with self._lock:
             if self._counted is None or time.monotonic() - self._at >= _COUNTED_ANEW_SECONDS:
-                rules = self._settings
-                self._counted = label_counts(
-                    self._ledger,
-                    rules.maturity,
-                    datetime.now(UTC),
-                    work_up=rules.work_up,
-                    follow_up_is_complete=rules.follow_up_is_complete,
-                )
+                self._counted = label_counts(self._ledger, self._rules, datetime.now(UTC))
                 self._at = time.monotonic()
             return self._counted
 

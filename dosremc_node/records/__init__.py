@@ -32,7 +32,7 @@ from dosremc_node.records.images import (
     View,
 )
 from dosremc_node.records.models import BankId, Domain, OperatingPoint, PreprocessingSpec, Release
-from dosremc_node.records.outcomes import LARGEST_WEIGHT, Diagnosis, LabelState, OutcomeReport, OutcomeStatus, Provenance
+from dosremc_node.records.outcomes import LARGEST_WEIGHT, Diagnosis, LabelRules, LabelState, OutcomeReport, OutcomeStatus, Provenance
 from dosremc_node.records.patients import PatientIdentifier, PatientMerge, PatientUpdate, are_two_women, differing
 from dosremc_node.records.rejections import WITHDRAWN, RejectionNote, RejectionReason
 from dosremc_node.records.studies import Plan, StudyId, StudyImage, StudyRevision, UnknownScannerPolicy
@@ -60,6 +60,7 @@ __all__ = [
     "ImageNotAssessed",
     "ImageScore",
     "InputGeometry",
+    "LabelRules",
     "LabelState",
     "Laterality",
     "LayerMoments",

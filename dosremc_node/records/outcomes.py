@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from dosremc_node.records.images import Laterality
@@ -71,6 +71,20 @@ class OutcomeReport:
     review: str = ""
     issued_at: datetime | None = None
     """When the source says that it issued this version, with its zone (OBR-22; FHIR ``issued``): it puts corrections in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRules:
+    """How long what belongs to an exam (settings `outcomes`): see `ledger.label_rules`.
+
+    A negative may be believed after ``maturity``. A recalled woman is worked up for ``work_up``. An exam that is taken ``next_round`` after
+    another, or later, is of the next round of screening.
+    """
+
+    maturity: timedelta
+    work_up: timedelta = timedelta(days=183)
+    next_round: timedelta = timedelta(days=548)
+    follow_up_is_complete: bool = True
 
 
 LARGEST_WEIGHT = 20.0

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dosremc_node.ledger.label_rules import Calendar, Doubt, Exam, Label, Report, Woman, label_of
-from dosremc_node.records import LARGEST_WEIGHT, Diagnosis, LabelState, Laterality, Provenance, StudyId
+from dosremc_node.records import LARGEST_WEIGHT, Diagnosis, LabelRules, LabelState, Laterality, Provenance, StudyId
 
 FIRST = date(2020, 1, 1)
 KNOWN = datetime(2022, 6, 1, tzinfo=UTC)
 LEFT, RIGHT = Laterality.LEFT, Laterality.RIGHT
 MALIGNANT, BENIGN, NORMAL = Diagnosis.MALIGNANT, Diagnosis.BENIGN, Diagnosis.NORMAL
-MATURITY, WORK_UP = timedelta(days=730), timedelta(days=183)
+MATURITY = timedelta(days=730)
+RULES = LabelRules(MATURITY, timedelta(days=183), next_round=timedelta(days=300))
 LONG_AFTER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -28,8 +29,8 @@ def report(day: int, diagnosis: Diagnosis, breast: Laterality = LEFT, of: str = 
     return Report(StudyId(of), breast, diagnosis, FIRST + timedelta(days=day), provenance, KNOWN)
 
 
-def calendar(now: datetime = LONG_AFTER, *, heard_until: datetime | None = LONG_AFTER) -> Calendar:
-    return Calendar(now, MATURITY, WORK_UP, heard_until)
+def calendar(now: datetime = LONG_AFTER, *, heard_until: datetime | None = LONG_AFTER, rules: LabelRules = RULES) -> Calendar:
+    return Calendar(now, rules, heard_until)
 
 
 def at(day: int) -> Calendar:
@@ -75,6 +76,7 @@ def test_an_exam_is_pending_until_it_is_mature() -> None:
 def test_silence_means_nothing_where_nobody_would_have_told() -> None:
     """Without complete follow-up, after the hospital has stopped telling, or without a patient's name, a mature exam is unknown."""
     assert label(when=calendar(heard_until=None)).state is LabelState.UNKNOWN
+    assert label(when=calendar(rules=replace(RULES, follow_up_is_complete=False))).state is LabelState.UNKNOWN
     assert label(when=calendar(heard_until=datetime(2021, 12, 30, tzinfo=UTC))).state is LabelState.UNKNOWN
     assert label(of=exam(names_patient=False)).state is LabelState.UNKNOWN
 
@@ -86,6 +88,16 @@ def test_of_several_exams_the_last_one_before_the_cancer_is_positive() -> None:
     woman = Woman([earlier, round_before, screening, work_up], [cancer])
     states = [label_of(each, LEFT, woman, calendar()).state for each in woman.exams]
     assert states == [LabelState.CONFIRMED_NEGATIVE, LabelState.UNKNOWN, LabelState.POSITIVE, LabelState.POSITIVE]
+
+
+def test_a_mammogram_of_the_symptom_is_no_next_round() -> None:
+    """A lump ten months after screening: the mammogram that shows it does not take the interval cancer from the exam that had missed it."""
+    screening, of_the_lump = exam(0, "S-1"), exam(299, "S-2")
+    woman = Woman([screening, of_the_lump], [report(305, MALIGNANT, of="S-2")])
+    found = [label_of(each, LEFT, woman, calendar()) for each in woman.exams]
+    assert [each.state for each in found] == [LabelState.POSITIVE] * 2
+    assert found[0].provenance is Provenance.INTERVAL
+    assert label_of(screening, LEFT, replace(woman, exams=[screening, exam(300, "S-2")]), calendar()).state is LabelState.UNKNOWN
 
 
 def test_the_exam_that_a_report_names_is_positive_though_there_was_a_later_one() -> None:

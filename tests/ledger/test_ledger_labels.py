@@ -20,6 +20,7 @@ from dosremc_node.ledger.outcomes import WITHIN, Decision, enter_report, match_d
 from dosremc_node.records import (
     Diagnosis,
     Domain,
+    LabelRules,
     LabelState,
     Laterality,
     OutcomeStatus,
@@ -38,7 +39,7 @@ MARY = PatientIdentifier("MARY", "HOSPITAL")
 
 def states(ledger: Ledger, study: StudyId, now: datetime = SOON) -> tuple[LabelState | None, LabelState | None]:
     """The labels of the left and of the right breast."""
-    found = labels(ledger, MATURITY, now)
+    found = labels(ledger, LabelRules(MATURITY), now)
     return tuple(found[study, breast].state if (study, breast) in found else None for breast in (LEFT, RIGHT))  # type: ignore[return-value]
 
 
@@ -77,7 +78,7 @@ def test_a_doubtful_report_of_a_merged_woman_is_hers(ledger: Ledger) -> None:
 
 def test_exams_of_a_merged_woman_are_judged_together(ledger: Ledger) -> None:
     """The round before is unknown once it is known to be hers; until then it is another woman's, and negative when mature."""
-    before = exam(ledger, MARY, on=EXAMINED - timedelta(days=400))
+    before = exam(ledger, MARY, on=EXAMINED - timedelta(days=600))
     study = exam(ledger)
     enter_report(ledger, REPORT, MATURE)
     assert states(ledger, before, MATURE)[0] is LabelState.CONFIRMED_NEGATIVE
@@ -92,7 +93,7 @@ def test_a_hospital_that_never_told_anything_has_no_negatives(ledger: Ledger) ->
     assert states(ledger, study, MATURE) == (LabelState.UNKNOWN, LabelState.UNKNOWN)
     enter_report(ledger, replace(REPORT, patient=MARY), MATURE)
     assert states(ledger, study, MATURE) == (LabelState.CONFIRMED_NEGATIVE, LabelState.CONFIRMED_NEGATIVE)
-    assert labels(ledger, MATURITY, MATURE, follow_up_is_complete=False)[study, LEFT].state is LabelState.UNKNOWN
+    assert labels(ledger, LabelRules(MATURITY, follow_up_is_complete=False), MATURE)[study, LEFT].state is LabelState.UNKNOWN
 
 
 def test_what_was_not_assessed_has_no_label_and_counts_go_by_domain(ledger: Ledger) -> None:
@@ -100,7 +101,7 @@ def test_what_was_not_assessed_has_no_label_and_counts_go_by_domain(ledger: Ledg
     assert states(ledger, exam(ledger, assessed=False)) == (None, None)
     exam(ledger, MARY)
     enter_report(ledger, replace(REPORT, patient=MARY), SOON)
-    counts = label_counts(ledger, MATURITY, SOON)
+    counts = label_counts(ledger, LabelRules(MATURITY), SOON)
     assert counts == {(Domain("maker"), state): int(state in (LabelState.POSITIVE, LabelState.PENDING)) for state in LabelState}
 
 
@@ -114,9 +115,9 @@ def test_an_objection_takes_a_woman_out_under_all_her_numbers_until_it_is_revoke
     assert object_to(ledger, JANE, "someone", "again") == number
     says(ledger, PatientMerge(MARY, JANE))
     second = exam(ledger)
-    assert {study for study, _ in labels(ledger, MATURITY, SOON)} == {other}
+    assert {study for study, _ in labels(ledger, LabelRules(MATURITY), SOON)} == {other}
     revoke(ledger, number, "someone", "she agrees")
-    assert {study for study, _ in labels(ledger, MATURITY, SOON)} == {first, second, other}
+    assert {study for study, _ in labels(ledger, LabelRules(MATURITY), SOON)} == {first, second, other}
     with pytest.raises(NoSuchObjection):
         revoke(ledger, number, "someone", "again")
     assert (list_objections(ledger), len(list_objections(ledger, revoked=True))) == ([], 1)
@@ -198,7 +199,7 @@ def test_the_arm_s_outcomes_have_its_weight_and_provenance(ledger: Ledger) -> No
     by_chance = exam(ledger, PatientIdentifier("ANNE"))
     for place, patient in enumerate((JANE, MARY, PatientIdentifier("ANNE"))):
         enter_report(ledger, replace(REPORT, patient=patient, identifier=f"R{place}"), SOON)
-    found = labels(ledger, MATURITY, SOON)
+    found = labels(ledger, LabelRules(MATURITY), SOON)
     expected = {
         arm: (10.0, Provenance.RANDOM_AUDIT),
         flagged: (1.0, Provenance.SCREEN_DETECTED),

@@ -27,9 +27,9 @@ from dosremc_node.ledger.tables import DeliveryRow, DocumentRow, RevisionRow
 from dosremc_node.monitoring.metrics import LedgerCollector
 from dosremc_node.monitoring.outcomes import LabelCounter
 from dosremc_node.monitoring.readiness import why_not_ready
-from dosremc_node.records import DeliveryOutcome
+from dosremc_node.records import DeliveryOutcome, LabelRules
 from dosremc_node.refusal_counter import RefusalCounter
-from dosremc_node.settings import OutcomeSettings, StorageSettings
+from dosremc_node.settings import StorageSettings
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_outcomes_and_labels_are_counted_without_a_name(ledger: Ledger, tmp_path
     exam(ledger)
     enter_report(ledger, REPORT, NOW)
     enter_report(ledger, replace(REPORT, identifier="R2", diagnosis=None), NOW)
-    counter = LabelCounter(ledger, OutcomeSettings(maturity_months=120))
+    counter = LabelCounter(ledger, LabelRules(timedelta(days=3650)))
     registry = CollectorRegistry()
     registry.register(LedgerCollector(ledger, open_store(StorageSettings(folder=tmp_path / "artifacts")), labels=counter))
     text = generate_latest(registry).decode()
