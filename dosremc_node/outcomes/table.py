@@ -41,7 +41,16 @@ COLUMNS: Final = (
     *("issuer", "laterality", "diagnosis", "code", "code_system", "examined_on", "accession_number"),
     *("status", "provenance", "issued_at", "source", "text"),
 )
-TEMPLATE = ",".join(COLUMNS) + "\nS26-00417,4711,HOSPITAL,L,malignant,,,2026-03-01,ACC1,final,,,Pathology,\n"
+TEMPLATE: Final = "\n".join(
+    (
+        ",".join(COLUMNS),
+        "S26-00417,4711,HOSPITAL,L,malignant,,,2026-03-01,ACC1,final,,2026-03-04T10:00+01:00,Pathology,",
+        "S26-00502,4712,HOSPITAL,R,,D24,ICD-10,2026-03-09,,final,,,Pathology,Fibroadenoma",
+        "F26-00031,4713,HOSPITAL,R,normal,,,2026-03-12,,final,follow-up,,Screening,",
+        "",
+    )
+)
+"""What a site begins with."""
 _SIDES: Final = {"l": Laterality.LEFT, "left": Laterality.LEFT, "r": Laterality.RIGHT, "right": Laterality.RIGHT, "": None}
 _SIDE_TABLE = "HL70495"
 _T = TypeVar("_T")

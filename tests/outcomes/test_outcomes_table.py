@@ -61,10 +61,13 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, writt
     assert list(read_file(file)) == written
 
 
-def test_the_template_is_a_table() -> None:
-    """The template that a site begins with can be read as it stands."""
-    (report,) = read_table(TEMPLATE, Knowledge())
-    assert (report.laterality, report.diagnosis, report.examined_on) == (Laterality.LEFT, Diagnosis.MALIGNANT, date(2026, 3, 1))
+def test_the_template_has_every_column_and_is_a_table() -> None:
+    """The template that a site begins with names every column, and can be read as it stands."""
+    assert tuple(TEMPLATE.splitlines()[0].split(",")) == COLUMNS
+    cancer, coded, followed_up = read_table(TEMPLATE, Knowledge())
+    assert (cancer.laterality, cancer.diagnosis, cancer.examined_on) == (Laterality.LEFT, Diagnosis.MALIGNANT, date(2026, 3, 1))
+    assert (coded.diagnosis, followed_up.diagnosis) == (Diagnosis.BENIGN, Diagnosis.NORMAL)
+    assert not any(each.review for each in (cancer, coded, followed_up))
 
 
 @pytest.mark.parametrize(
