@@ -7,6 +7,7 @@ started again. To systemd the supervisor says the same of itself.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ _STEADY_SECONDS = 60.0
 _PATIENCE_SECONDS = 40.0
 _SECONDS_TO_START = 900.0  # TensorRT may time its kernels for minutes before the first study
 _BEAT_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _has_parent = threading.Event()
 
 
@@ -56,6 +58,8 @@ def end_with_parent(stop: threading.Event) -> None:
         time.sleep(_PATIENCE_SECONDS)
         os._exit(1)
 
+    # One that was stopped would notice nothing: it is woken up when its parent goes.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     _has_parent.set()
     threading.Thread(target=_watch, name="parent", daemon=True).start()
 
@@ -67,10 +71,14 @@ def beat() -> None:
             line.send(b".", socket.MSG_DONTWAIT)
 
 
-def wait_and_beat(stop: threading.Event) -> None:
-    """Beat until ``stop`` is set: for processes whose work is done in other threads."""
-    while not stop.wait(_BEAT_SECONDS):
+def wait_and_beat(stop: threading.Event, is_at_work: Callable[[], bool]) -> int:
+    """Beat until ``stop`` is set, for processes whose work is done in other threads; answers the exit status, 1 where those ended by themselves."""
+    while is_at_work():
         beat()
+        if stop.wait(_BEAT_SECONDS):
+            return 0
+    log.error("no_longer_at_work")
+    return 1
 
 
 def tell_systemd(state: str) -> None:
@@ -83,11 +91,15 @@ def tell_systemd(state: str) -> None:
 
 @dataclass
 class Child:
-    """A process of the node: its name, the arguments of ``serve`` that make it, and the open descriptors that it inherits."""
+    """A process of the node: its name, the arguments of ``serve`` that make it, and the open descriptors that it inherits.
+
+    Without one that is not ``essential`` the node serves on: it is started again all the same.
+    """
 
     name: str
     arguments: Sequence[str]
     descriptors: Sequence[int] = ()
+    essential: bool = True
     pause: float = _FIRST_PAUSE_SECONDS
     process: subprocess.Popen[bytes] | None = None
     started: float = field(default=0.0)
@@ -156,8 +168,8 @@ class Supervisor:
         self._before_end = before_end
 
     def why_not_ready(self) -> str | None:
-        """Which process is down or has not begun to work yet; None where all do."""
-        down = [child.name for child in self._children if child.process is None or child.heard is None]
+        """Which essential process is down or has not begun to work yet; None where all do."""
+        down = [child.name for child in self._children if child.essential and (child.process is None or child.heard is None)]
         return f"down or starting: {', '.join(down)}" if down else None
 
     def starts(self) -> Mapping[str, int]:
@@ -189,7 +201,7 @@ class Supervisor:
         if ended is None:
             return status
         log.error("process_ended", child=child.name, status=ended, again_in_seconds=child.pause)
-        return ended
+        return ended if child.essential else status
 
     def _end(self) -> None:
         self._before_end()

@@ -36,7 +36,7 @@ def run(node: Node, stop: threading.Event, door: Door | None = None) -> int:
         log.error("cannot_listen", host=settings.reception.host, port=settings.reception.port, reason=error.strerror)  # noqa: TRY400
         return WRONG_SETTINGS
     refusals.start()
-    wait_and_beat(stop)
+    status = wait_and_beat(stop, receiver.is_listening)
     receiver.stop()
     refusals.stop()
-    return 0
+    return status

@@ -20,11 +20,11 @@ from pydicom.dataset import Dataset
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from dosremc_node.delivery.association import tls_context
 from dosremc_node.delivery.rules import Rendition, Sendable, not_accepted
 from dosremc_node.delivery.sop_classes import candidates
 from dosremc_node.delivery.statuses import DELIVERED, DUPLICATE_SOP_INSTANCE, REFUSED, RETRY, outcome_of, words_of
 from dosremc_node.errors import PeerRefused, PeerUnreachable, SecretMissing, TlsUnusable
+from dosremc_node.peers import tls_context
 from dosremc_node.records import DeliveryResult
 from dosremc_node.settings import Destination, DicomWeb
 

@@ -23,9 +23,9 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dosremc_node.addresses import ip, is_at
+from dosremc_node.certificates import Certificates
 from dosremc_node.errors import NoProxyHeader
 from dosremc_node.failures import places
-from dosremc_node.reception.certificates import Certificates
 from dosremc_node.reception.contexts import VERIFICATION
 from dosremc_node.reception.door import Door
 from dosremc_node.reception.proxy_protocol import true_address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
+from dosremc_node.peers import connection_problem, tls_context, unreachable
 from dosremc_node.reception.connection import close_at_end
 from dosremc_node.settings import Destination
 
@@ -116,13 +116,21 @@ def matches(peer: Destination, association: Association, query: Dataset) -> Iter
 
 @contextmanager
 def associated(peer: Destination, calling_ae_title: str, abstract_syntax: UID, silence_seconds: float) -> Iterator[Association]:
-    """An association for queries, released at the end; raises `PeerUnreachable`, `PeerRefused`."""
-    _knock(peer)
+    """An association for queries, over TLS where the peer's settings say so, released at the end; raises `PeerUnreachable`, `PeerRefused`."""
+    if problem := connection_problem(peer):
+        raise unreachable(peer, problem)
+    context = tls_context(peer)
     entity = AE(calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = peer.timeout_seconds
     entity.dimse_timeout = entity.network_timeout = silence_seconds
     entity.add_requested_context(abstract_syntax)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, evt_handlers=[(evt.EVT_CONN_OPEN, close_at_end)])
+    association = entity.associate(
+        peer.host,
+        peer.port,
+        ae_title=peer.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, close_at_end)],
+        tls_args=(context, peer.host) if context else None,
+    )
     if not association.is_established:
         raise _not_established(peer, association)
     try:
@@ -133,29 +141,17 @@ def associated(peer: Destination, calling_ae_title: str, abstract_syntax: UID, s
     association.release()
 
 
-def _knock(peer: Destination) -> None:
-    """Raise `PeerUnreachable` with the reason where no connection is possible: pynetdicom would not tell it."""
-    try:
-        socket.create_connection((peer.host, peer.port), timeout=peer.timeout_seconds).close()
-    except OSError as error:
-        raise _unreachable(peer, error.strerror or str(error)) from None
-
-
 def _not_established(peer: Destination, association: Association) -> PeerRefused | PeerUnreachable:
     if association.is_rejected:
         return PeerRefused(peer=peer.name, why=f"association rejected: {association.acceptor.primitive.reason_str}")  # type: ignore[union-attr]
     if association.acceptor.primitive is not None:
         return PeerRefused(peer=peer.name, why="it does not offer Study Root query and retrieve")
-    return _unreachable(peer, "it does not answer the association request")
-
-
-def _unreachable(peer: Destination, why: str) -> PeerUnreachable:
-    return PeerUnreachable(peer=peer.name, host=peer.host, port=peer.port, ae_title=peer.ae_title, why=why)
+    return unreachable(peer, "it does not answer the association request")
 
 
 def _status(peer: Destination, answer: Dataset) -> int:
     if "Status" not in answer:
-        raise _unreachable(peer, "the association ended before the answer did")
+        raise unreachable(peer, "the association ended before the answer did")
     return int(answer.Status)
 
 

@@ -17,8 +17,8 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dosremc_node.artifacts import ArtifactStore, clean_incoming
+from dosremc_node.certificates import Certificates
 from dosremc_node.reception.admission import Admission
-from dosremc_node.reception.certificates import Certificates
 from dosremc_node.reception.connection import be_patient, close_at_end, end_probe, prepare
 from dosremc_node.reception.contexts import agree
 from dosremc_node.reception.door import Door
@@ -77,6 +77,7 @@ class Receiver:
         self._door = door
         self._refused = refused
         self._server: Listener | None = None
+        self._accepting: threading.Thread | None = None
         self._stopping = threading.Event()
 
     @property
@@ -92,8 +93,13 @@ class Receiver:
         self._admission = Admission(self._settings, self._ae_title, self._door.places)
         self._server = Listener(self._door, self._entity(), self._settings, certificates, self._handlers())
         self._door.places.listen()
-        threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="Reception", daemon=True).start()
+        self._accepting = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="Reception", daemon=True)
+        self._accepting.start()
         log.info("reception_started", ae_title=self._ae_title, host=self._settings.host, port=self.port, leftovers_removed=removed)
+
+    def is_listening(self) -> bool:
+        """Whether the thread that accepts connections is there."""
+        return self._accepting is not None and self._accepting.is_alive()
 
     def stop(self, grace_seconds: float | None = None) -> None:
         """Take no new associations, give those that are open some time to end (`drain_seconds`), and abort the rest."""

@@ -22,12 +22,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def listen(ledger: Ledger) -> Iterator[Callable[..., MessageListener]]:
-    """Starts listeners: ``listen(tls=..., **settings)``; all are stopped at the end."""
+    """Starts listeners: ``listen(**settings)``; all are stopped at the end."""
     running: list[MessageListener] = []
 
-    def start(tls: object = None, answering: Answering | None = None, **values: object) -> MessageListener:
+    def start(answering: Answering | None = None, **values: object) -> MessageListener:
         settings = MessageSettings(**values)
-        listener = MessageListener(settings, answering or Answering(ledger, settings), tls)  # type: ignore[arg-type]
+        listener = MessageListener(settings, answering or Answering(ledger, settings))
         listener.start()
         running.append(listener)
         return listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -18,8 +19,8 @@ from sqlalchemy import text
 from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.demographics import list_changes
 from dosremc_node.messages import Answering, MessageListener
-from dosremc_node.settings import MessageSettings
-from dosremc_node.tls import client_context, server_context
+from dosremc_node.settings import ListenerTls, MessageSettings
+from dosremc_node.tls import client_context
 
 Listen = Callable[..., MessageListener]
 Connect = Callable[[MessageListener], Sender]
@@ -161,11 +162,18 @@ def test_what_is_being_answered_at_the_end_is_answered(listen: Listen, connect: 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate of its own authority for ``localhost``: ``node.pem`` and ``node.key``."""
-    folder = tmp_path_factory.mktemp("certificates")
+    return own_certificate(tmp_path_factory.mktemp("certificates"))
+
+
+def own_certificate(folder: Path) -> Path:
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", *subject]
     subprocess.run([*command, "-keyout", folder / "node.key", "-out", folder / "node.pem"], check=True, capture_output=True)
     return folder
+
+
+def tls_of(certificates: Path, **more: object) -> ListenerTls:
+    return ListenerTls(certificate_file=certificates / "node.pem", key_file=certificates / "node.key", **more)
 
 
 @contextmanager
@@ -179,8 +187,7 @@ def over_tls(listener: MessageListener, certificates: Path, *, with_certificate:
 
 def test_over_tls_only_senders_with_a_certificate_are_heard(listen: Listen, connect: Connect, certificates: Path, ledger: Ledger) -> None:
     """With an authority in the settings a sender must have its certificate; one that is silent holds up no other."""
-    tls = server_context(certificates / "node.pem", certificates / "node.key", certificates / "node.pem", minimum_version="1.2")
-    listener = listen(tls=tls)
+    listener = listen(tls=tls_of(certificates, ca_file=certificates / "node.pem"))
     connect(listener)  # says nothing at all, not even hello
     with over_tls(listener, certificates, with_certificate=True) as sender:
         assert fields(sender.send(update()))[1] == "AA"
@@ -195,10 +202,22 @@ def test_over_tls_only_senders_with_a_certificate_are_heard(listen: Listen, conn
     assert len(list_changes(ledger)) == 1
 
 
+def test_a_renewed_certificate_needs_no_restart(listen: Listen, tmp_path: Path) -> None:
+    """The next sender is shown the new one; who trusts the old one alone is no longer served."""
+    own_certificate(tmp_path)
+    listener = listen(tls=tls_of(tmp_path))
+    (old := tmp_path / "old").mkdir()
+    shutil.copy(tmp_path / "node.pem", old / "node.pem")
+    own_certificate(tmp_path)
+    with over_tls(listener, tmp_path, with_certificate=False) as sender:
+        assert fields(sender.send(update()))[1] == "AA"
+    with pytest.raises(ssl.SSLCertVerificationError), over_tls(listener, old, with_certificate=False):
+        pass
+
+
 def test_a_listener_that_stops_hangs_up_on_tls_too(listen: Listen, certificates: Path) -> None:
     """A sender that is connected and silent hears of it at once: it need not wait until it has something to send."""
-    tls = server_context(certificates / "node.pem", certificates / "node.key", None, minimum_version="1.2")
-    listener = listen(tls=tls)
+    listener = listen(tls=tls_of(certificates))
     with over_tls(listener, certificates, with_certificate=False) as sender:
         assert fields(sender.send(update()))[1] == "AA"
         listener.stop(grace_seconds=5)
@@ -208,8 +227,7 @@ def test_a_listener_that_stops_hangs_up_on_tls_too(listen: Listen, certificates:
 
 def test_old_tls_is_not_spoken(listen: Listen, certificates: Path) -> None:
     """BCP 195: nothing below 1.2, and nothing below 1.3 where the settings say so."""
-    tls = server_context(certificates / "node.pem", certificates / "node.key", None, minimum_version="1.3")
-    listener = listen(tls=tls)
+    listener = listen(tls=tls_of(certificates, minimum_version="1.3"))
     context = ssl.create_default_context(cafile=str(certificates / "node.pem"))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as plain, pytest.raises(ssl.SSLError):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
+from harness.certificates import Certificates, make_certificates
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
 
 from dosremc_node.errors import PeerRefused, PeerUnreachable
 from dosremc_node.reception import find_studies, move_study
-from dosremc_node.settings import Destination
+from dosremc_node.reception.retrieve import STUDY_ROOT_FIND, STUDY_ROOT_MOVE
+from dosremc_node.settings import Destination, DestinationTls
 from dosremc_node.simulation.pacs import Orthanc
 
 
@@ -90,3 +96,45 @@ def test_a_peer_that_lets_us_not_in_or_cannot_be_asked_refuses(listen: Callable)
         find_studies(peer, "MODALITY", patient_id="P1")
     with pytest.raises(PeerRefused, match=r"(?i)called AE title"):
         find_studies(peer.model_copy(update={"ae_title": "SOMEBODY"}), "MODALITY", patient_id="P1")
+
+
+def answer_query(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+    """One mammography study."""
+    answer = Dataset()
+    answer.QueryRetrieveLevel, answer.StudyInstanceUID, answer.ModalitiesInStudy = "STUDY", "1.2.3", "MG"
+    yield 0xFF00, answer
+
+
+def answer_move(event: evt.Event) -> Iterator[object]:
+    """Nothing to send, which is a success."""
+    yield "127.0.0.1", event.assoc.requestor.port
+    yield 0
+
+
+@contextmanager
+def pacs_over_tls(certificates: Certificates) -> Iterator[int]:
+    """A PACS that speaks nothing but TLS, to those with a certificate of its authority; gives its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate("server"), certificates.key("server"))
+    context.load_verify_locations(certificates.authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    entity = AE("PACS")
+    for abstract_syntax in (STUDY_ROOT_FIND, STUDY_ROOT_MOVE):
+        entity.add_supported_context(abstract_syntax)
+    handlers = [(evt.EVT_C_FIND, answer_query), (evt.EVT_C_MOVE, answer_move)]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=context)
+    yield server.socket.getsockname()[1]
+    server.shutdown()
+
+
+def test_a_pacs_is_asked_over_tls_where_the_settings_say_so(tmp_path: Path) -> None:
+    """C-FIND and C-MOVE go through TLS with our certificate; a PACS of another authority is asked nothing, and the words say why."""
+    made = make_certificates(tmp_path)
+    own = {"certificate_file": made.certificate("client"), "key_file": made.key("client")}
+    with pacs_over_tls(made) as port:
+        peer = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=port, tls=DestinationTls(ca_file=made.authority, **own))
+        assert [study.study_instance_uid for study in find_studies(peer, "NODE", patient_id="P1")] == ["1.2.3"]
+        assert list(move_study(peer, "NODE", "NODE", "1.2.3"))[-1].failed == 0
+        stranger = peer.model_copy(update={"tls": DestinationTls(ca_file=made.certificate("stranger"), **own)})
+        with pytest.raises(PeerUnreachable, match="not trusted"):
+            find_studies(stranger, "NODE", patient_id="P1")

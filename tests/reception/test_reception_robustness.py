@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_FIND_RQ, C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_FIND, C_STORE
 from pynetdicom.pdu_primitives import P_DATA
+
+from dosremc_node.supervision import wait_and_beat
 
 MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
 LONG_AGO = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
@@ -189,3 +192,13 @@ def test_stopping_ends_what_is_open(listen: Callable, connect: Callable, associa
         wait_until(lambda: association.is_aborted)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_receiver_that_no_longer_listens_ends(listen: Callable, wait_until: Callable) -> None:
+    """Its other threads live on, and it would say that it works: its process ends with status 1, so that it is started again."""
+    node = listen()
+    assert node.receiver.is_listening()
+    node.receiver._server.service_actions = sys.exit  # ends the thread that accepts connections, and that one only
+    wait_until(lambda: not node.receiver.is_listening())
+    assert wait_and_beat(threading.Event(), node.receiver.is_listening) == 1

@@ -1,4 +1,4 @@
-"""Receiver and worker are killed at random moments under load, and in the end everything is counted (promises 1, 3 and 4).
+"""Receivers and worker are killed at random moments under load, and in the end everything is counted (promises 1, 3 and 4).
 
 Each run depends on a seed, which names the test: ``pytest -k 'kills and 7'`` repeats it.
 """
@@ -32,6 +32,7 @@ from dosremc_node.ledger import Ledger
 from dosremc_node.ledger.overview import list_studies
 from dosremc_node.ledger.states import StudyState
 from dosremc_node.ledger.tables import InstanceRow
+from dosremc_node.reception import Door
 from dosremc_node.records import Laterality
 from dosremc_node.simulation import VENDORS, Order, Sent, send, simulate_exam
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
@@ -40,8 +41,8 @@ pytestmark = pytest.mark.system
 
 log = structlog.get_logger()
 
-UP = {"receiver": "reception_started", "worker": "worker_started"}
-"""What each role logs once it is up."""
+UP = {"receiver": "reception_started", "receiver-2": "reception_started", "worker": "worker_started"}
+"""What each process logs once it is up."""
 UNFINISHED_AT_MOST = 3
 LONGEST_PAUSE_SECONDS = 2.0
 KILLED_WHILE_IT_STARTS = 0.15
@@ -49,29 +50,34 @@ KILLED_WHILE_IT_STARTS = 0.15
 
 
 class Restarted:
-    """A node's two roles as processes of their own, which are killed and started again at once."""
+    """A node's worker and two receivers at one door, which are killed and started again at once."""
 
     def __init__(self, node: RunningNode) -> None:
         self._node = node
+        self._door = Door.open(node.settings.reception.host, node.settings.reception.port)
         self._seen = dict.fromkeys(UP, 0)
-        self._processes = {role: node.start_role(role) for role in UP}
+        self._processes = {name: self._start(name) for name in UP}
 
-    def wait_until_up(self, role: str) -> None:
-        """Wait until its present process has started."""
-        wait_until(lambda: self._starts(role) > self._seen[role], f"the {role} is up, see {self._node.log}")
+    def wait_until_up(self, name: str) -> None:
+        """Wait until its present process has started, or one that does the same."""
+        wait_until(lambda: self._starts(name) > self._seen[name], f"the {name} is up, see {self._node.log}")
 
-    def kill(self, role: str) -> None:
+    def kill(self, name: str) -> None:
         """Kill -9, wherever it is just now, and start it again."""
-        self._end(self._processes[role])
-        self._seen[role] = self._starts(role)
-        self._processes[role] = self._node.start_role(role)
+        self._end(self._processes[name])
+        self._seen[name] = self._starts(name)
+        self._processes[name] = self._start(name)
 
-    def _starts(self, role: str) -> int:
-        return self._node.log.read_text().count(f'"{UP[role]}"')
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        return self._node.start_role("worker") if name == "worker" else self._node.start_at(self._door)
+
+    def _starts(self, name: str) -> int:
+        return self._node.log.read_text().count(f'"{UP[name]}"')
 
     def end(self) -> None:
         for process in self._processes.values():
             self._end(process)
+        self._door.close()
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
@@ -169,11 +175,11 @@ def killed_at_random(seed: int, kills: int, node: RunningNode, pacs: StandInPacs
     try:
         with sender.sending():
             for _ in range(kills):
-                role = chance.choice(sorted(UP))
+                name = chance.choice(sorted(UP))
                 if chance.random() > KILLED_WHILE_IT_STARTS:
-                    restarted.wait_until_up(role)
+                    restarted.wait_until_up(name)
                 time.sleep(chance.uniform(0.0, LONGEST_PAUSE_SECONDS))  # not to wait for something, but to hit it at some moment
-                restarted.kill(role)
+                restarted.kill(name)
         taken = node.log.read_text().count("stock_taken")
         restarted.kill("worker")
         wait_until(lambda: len(list_studies(node.ledger, [StudyState.DONE])) == sender.sent, f"all studies are done, see {node.log}", 600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -63,7 +64,9 @@ def test_two_women_in_one_study_are_reported_as_neither_until_a_person_decides(
 def test_images_that_come_again_with_corrected_demographics_are_flagged(
     stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
 ) -> None:
-    """Success, kept as variants, flagged on the study's own page, and neither assessed again nor reported twice."""
+    """Success, kept as variants, flagged on the study's own page, and neither assessed again nor reported twice; other pixels under the
+    same UID (promise 4) are quarantined, counted, and take nobody's place.
+    """
     node, exam = start_node(stand_in_pacs), exam_of("A", 1, Laterality.RIGHT)
     contents = [image.content for image in exam.images]
     send_to(node, contents)
@@ -77,6 +80,13 @@ def test_images_that_come_again_with_corrected_demographics_are_flagged(
     assert sorted(stand_in_pacs.instances()) == documents
     assert node.run("conflicts", "resolve", "1", "--one-woman").returncode == 0
     assert json.loads(node.run("conflicts", "list", "--json").stdout) == []
+    send_to(node, [changed(contents[0], PixelData=dcmread(BytesIO(contents[1])).PixelData)])
+    wait_until(lambda: [each["quarantined"] for each in node.studies()] == [1], "the copy was compared")
+    (study,) = node.studies()
+    assert (study["state"], study["revision"], study["images"], study["variants"]) == ("done", 1, 4, 4)
+    assert 'dosremc_instances{standing="quarantined"} 1.0' in (node.probe("/metrics") or "")
+    assert sorted(stand_in_pacs.instances()) == documents
+    assert {hashlib.sha256(each).hexdigest() for each in node.artifacts("images").values()} >= {hashlib.sha256(contents[0]).hexdigest()}
 
 
 def test_a_merge_survives_a_kill_once_it_is_acknowledged(stand_in_pacs: StandInPacs, start_node: StartNode) -> None:

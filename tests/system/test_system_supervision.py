@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +31,39 @@ StartNode = Callable[..., RunningNode]
 _STARTED = r'"child": "{role}", "process": (\d+), "event": "process_started"'
 
 
+CHILD = """
+import threading
+from dosremc_node.supervision import end_with_parent
+stop = threading.Event()
+end_with_parent(stop)
+print("up", flush=True)
+stop.wait()
+"""
+PARENT = f"""
+import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdin=theirs, stdout=subprocess.PIPE)
+theirs.close()
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
 def processes(node: RunningNode, role: str) -> list[int]:
     """The processes of a role, in the order of their start."""
     return [int(each) for each in re.findall(_STARTED.format(role=role), node.log.read_text())]
+
+
+@pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGSTOP])
+def test_a_process_whose_supervisor_is_killed_ends_even_where_it_was_stopped(number: signal.Signals) -> None:
+    """Nobody is there any more who would kill it because it hangs."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(child, number)
+        parent.kill()
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text(), "it has ended", 30)
 
 
 @pytest.mark.alone

@@ -1,4 +1,4 @@
-"""The listener's TLS: certificate, key and authority as they are on the disk now, so that a new certificate needs no restart."""
+"""A listener's TLS: certificate, key and authority as they are on the disk now, so that a new certificate needs no restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class Certificates:
-    """Gives the TLS context for each new connection. May be asked by several threads at once."""
+    """Gives a listener the TLS context for each new connection. May be asked by several threads at once."""
 
     def __init__(self, tls: ListenerTls) -> None:
         """Read the files; raises `TlsUnusable`."""
