@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from dosremc_node.errors import DomainNotWithheld
 from dosremc_node.ledger import audit
@@ -94,3 +94,9 @@ def withheld(ledger: Ledger) -> Mapping[Domain, Withheld]:
     query = select(WithheldRow).where(WithheldRow.lifted_at.is_(None)).order_by(WithheldRow.domain)
     with ledger.reading() as session:
         return {Domain(row.domain): Withheld(Domain(row.domain), row.since, row.reason, row.actor) for row in session.scalars(query)}
+
+
+def lifted_at(ledger: Ledger, domain: Domain) -> datetime | None:
+    """When a person last had a domain shown again that was withheld."""
+    with ledger.reading() as session:
+        return session.scalar(select(func.max(WithheldRow.lifted_at)).filter_by(domain=domain))

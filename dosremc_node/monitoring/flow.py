@@ -10,7 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from dosremc_node.ledger import Ledger, audit, forwarding
 from dosremc_node.ledger.flow import arrivals, latencies, oldest, release_since
+from dosremc_node.ledger.proposals import list_proposals
 from dosremc_node.ledger.refusals import refusal_counts
+from dosremc_node.ledger.shadows import withheld
 
 OTHERS = "others"
 NO_DOMAIN = "none"
@@ -18,12 +20,14 @@ BOUNDS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.
 
 
 def flow_metrics(ledger: Ledger, peers: Collection[str], sinks: Collection[str], now: datetime) -> Iterator[Metric]:
-    """What arrives and what is refused, how long each stage takes, what waits, what is in force, how far the audit trail has come."""
+    """What arrives and what is refused, how long each stage takes, what waits, what is in force, proposed and withheld, how far the audit trail has come."""
     yield _received(ledger, peers)
     yield _refused(ledger, peers)
     yield _stages(ledger)
     yield _waiting(ledger, now)
     yield _release(ledger)
+    yield _proposals(ledger)
+    yield _withheld(ledger)
     yield _audit(ledger, sinks)
 
 
@@ -74,6 +78,20 @@ def _release(ledger: Ledger) -> Metric:
     family = GaugeMetricFamily("dosremc_release_in_force_since_seconds", "Since when the release is in force.", labels=["release"])
     if in_force := release_since(ledger):
         family.add_metric([in_force[0]], in_force[1].timestamp())
+    return family
+
+
+def _proposals(ledger: Ledger) -> Metric:
+    family = GaugeMetricFamily("dosremc_proposals", "Proposed changes of a release, by domain and state.", labels=["domain", "state"])
+    for (domain, state), count in Counter((each.domain, each.state) for each in list_proposals(ledger)).items():
+        family.add_metric([domain, state], count)
+    return family
+
+
+def _withheld(ledger: Ledger) -> Metric:
+    family = GaugeMetricFamily("dosremc_domain_withheld", "1 where a domain is scored and not shown.", labels=["domain"])
+    for domain in withheld(ledger):
+        family.add_metric([domain], 1)
     return family
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,16 +11,16 @@ import structlog
 
 from dosremc_node.errors import NodeError
 from dosremc_node.ledger import Ledger, audit
-from dosremc_node.ledger.exams import assessed_exams
+from dosremc_node.ledger.exams import AssessedExam, assessed_exams
 from dosremc_node.ledger.proposals import Proposal, list_proposals
 from dosremc_node.ledger.releases import release_in_force
-from dosremc_node.ledger.shadows import withhold
+from dosremc_node.ledger.shadows import assessed_since, lifted_at, withhold
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.change_plan import ChangePlan, GuardAction
 from dosremc_node.recalibration.gate import EXPECTED_SHARE, Decision
 from dosremc_node.recalibration.proposing import Site, site_of
 from dosremc_node.recalibration.shadow import is_flagged, missed
-from dosremc_node.records import from_json
+from dosremc_node.records import Domain, from_json
 from dosremc_node.releases.rollback import line_of, roll_back
 from dosremc_node.settings import Settings
 
@@ -46,26 +47,36 @@ def guard(ledger: Ledger, settings: Settings, plan: ChangePlan, now: datetime) -
 
 
 def watch(site: Site) -> Iterator[Watched]:
-    """What `guard` would look at, without acting: the latest promoted change of each domain and scanner key, the newest first."""
-    line, seen = line_of(site.shelf, release_in_force(site.ledger) or ""), set()
+    """What `guard` would look at, without acting: the newest first. A later change of the same scanners takes a change's place."""
+    line = line_of(site.shelf, release_in_force(site.ledger) or "")
+    taken: defaultdict[Domain, set[str]] = defaultdict(set)
     for proposal in list_proposals(site.ledger, (ProposalState.PROMOTED,)):
-        family = (proposal.domain, proposal.scanner_key)
-        if proposal.release_id in line and family not in seen:
-            seen.add(family)
-            yield _watched(site, proposal, line[: line.index(proposal.release_id) + 1])
+        later = taken[proposal.domain]
+        if proposal.release_id in line and not later & {"", proposal.scanner_key}:
+            yield _watched(site, proposal, line[: line.index(proposal.release_id) + 1], frozenset(later))
+            later.add(proposal.scanner_key)
 
 
-def _watched(site: Site, proposal: Proposal, since_then: Sequence[str]) -> Watched:
-    """``since_then``: its release and those that came after it."""
+def _watched(site: Site, proposal: Proposal, since_then: Sequence[str], others: Collection[str]) -> Watched:
+    """``since_then``: its release and those that came after it. ``others``: scanners that a later change has touched."""
     expected = from_json(Decision, proposal.decision).numbers.get(EXPECTED_SHARE)
-    exams = assessed_exams(site.ledger, domain=proposal.domain, scanner_key=proposal.scanner_key or None)
-    flagged = [is_flagged(exam) for exam in exams if exam.release_id in since_then]
+    flagged = [is_flagged(exam) for exam in _exams(site, proposal) if exam.release_id in since_then and exam.scanner_key not in others]
     latest = flagged[-site.plan.guard.exams :]
     share = sum(latest) / len(latest) if latest else None
     why = ""
     if expected is not None and len(latest) >= site.plan.guard.exams:
         why = missed(site.plan, expected, latest, "in service")
     return Watched(proposal, len(flagged), share, expected, why)
+
+
+def _exams(site: Site, proposal: Proposal) -> Sequence[AssessedExam]:
+    """Where a person has had the domain shown again, only those since: what was before, that person has seen."""
+    exams = assessed_exams(site.ledger, domain=proposal.domain, scanner_key=proposal.scanner_key or None)
+    lifted = lifted_at(site.ledger, proposal.domain)
+    if lifted is None:
+        return exams
+    since = assessed_since(site.ledger, lifted)
+    return [exam for exam in exams if exam.study_id in since]
 
 
 def _acted(site: Site, watched: Watched, now: datetime) -> Watched:
@@ -78,7 +89,7 @@ def _acted(site: Site, watched: Watched, now: datetime) -> Watched:
             action = GuardAction.ROLL_BACK
         except NodeError as error:
             log.error("guard_could_not_roll_back", proposal=proposal.proposal_id, reason=str(error))  # noqa: TRY400 - a traceback says no more
-    if action is GuardAction.WITHHOLD:
-        withhold(site.ledger, proposal.domain, watched.why, audit.NODE, now)
+    if action is GuardAction.WITHHOLD and not withhold(site.ledger, proposal.domain, watched.why, audit.NODE, now):
+        return watched  # it is withheld already
     log.error("guard_band_left", proposal=proposal.proposal_id, domain=proposal.domain, why=watched.why, action=action)
     return replace(watched, action=action)

@@ -21,6 +21,7 @@ from dosremc_node.errors import (
     ApproverNotNamed,
     BankUnreadable,
     FiltersMoved,
+    IllegalTransition,
     NodeError,
     NoSuchRelease,
     OutsideTheChangePlan,
@@ -91,7 +92,9 @@ def _promote_or_withdraw(site: Site, proposal: Proposal, now: datetime) -> Propo
     try:
         return _promote(site, proposal, audit.NODE, now)
     except _FOR_GOOD as error:
-        return _end(site, proposal, ProposalState.WITHDRAWN, error, now)
+        with suppress(IllegalTransition):  # another process has promoted it meanwhile
+            return _end(site, proposal, ProposalState.WITHDRAWN, error, now)
+        return proposals.get_proposal(site.ledger, proposal.proposal_id)
 
 
 def _end(site: Site, proposal: Proposal, state: ProposalState, why: NodeError, now: datetime) -> Proposal:

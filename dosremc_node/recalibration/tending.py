@@ -18,8 +18,10 @@ from dosremc_node.settings import Settings
 def tend(ledger: Ledger, settings: Settings, plan: ChangePlan, read: Read, now: datetime) -> Sequence[Watched]:
     """Finish promotions that were interrupted, score in the shadow, promote what the plan lets pass by itself, and guard what is in service.
 
-    Answers what is in service. Raises `NoReleasesFolder`, `ProposalDamaged`.
+    Answers what is in service: nothing where the settings name no folder for releases, because then nothing can have been proposed.
     """
+    if settings.releases.folder is None:
+        return ()
     site = site_of(ledger, settings, plan)
     resume(site, now)
     watched = guard(ledger, settings, plan, now)

@@ -18,14 +18,14 @@ from dosremc_node.ledger import audit
 from dosremc_node.ledger.exams import AssessedExam
 from dosremc_node.ledger.proposals import Proposal, get_proposal
 from dosremc_node.ledger.releases import release_in_force
-from dosremc_node.ledger.shadows import shadow_exams, withheld
+from dosremc_node.ledger.shadows import lift, shadow_exams, withheld
 from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan, GuardAction
 from dosremc_node.recalibration.guard import Watched, guard
 from dosremc_node.recalibration.promotion import approve
 from dosremc_node.recalibration.proposing import Site
 from dosremc_node.recalibration.shadow import score_in_shadow
-from dosremc_node.records import Laterality
+from dosremc_node.records import Domain, Laterality
 from dosremc_node.settings import SHIPPED_RELEASE, ReleaseSettings, Settings
 
 EXAMS = 60
@@ -104,8 +104,8 @@ def test_a_domain_is_withheld_where_the_plan_says_so_or_something_newer_stands_o
     """What another promotion was built on cannot be rolled back alone: its domain is not shown, and what is in force stays."""
     here = site(tmp_path, plan())
     proposal = in_service(here)
-    newer = recalibrated(here, release_id=proposal.release_id)
-    approve(here, proposed(here, newer, replace(PASSED, kind=ChangeKind.CALIBRATION), window="2026-04").proposal_id, APPROVER, "x", NOW)
+    newer = tuned(here, release_id=proposal.release_id, domain=Domain("simulated-b"))
+    approve(here, proposed(here, newer, window="2026-04").proposal_id, APPROVER, "the test", NOW)
     in_force = release_in_force(here.ledger)
     enter(here, some(0, proposal.release_id, positive=EXAMS))
     assert [each.action for each in guarded(here) if each.why] == [GuardAction.WITHHOLD]
@@ -121,6 +121,34 @@ def test_the_plan_can_have_a_domain_withheld_instead(tmp_path: Path) -> None:
     assert [each.action for each in guarded(here)] == [GuardAction.WITHHOLD]
     assert release_in_force(here.ledger) == proposal.release_id
     assert list(withheld(here.ledger)) == [DOMAIN]
+
+
+def test_a_later_change_of_a_scanner_takes_its_place(tmp_path: Path) -> None:
+    """What a later calibration flags more or less is no fault of the bank below it."""
+    here = site(tmp_path, plan())
+    proposal = in_service(here)
+    newer = proposed(
+        here, recalibrated(here, release_id=proposal.release_id), replace(PASSED, kind=ChangeKind.CALIBRATION), window="2026-04", share=0.9
+    )
+    approve(here, newer.proposal_id, APPROVER, "the test", NOW)
+    enter(here, some(0, newer.release_id, positive=54))
+    assert [(each.proposal.proposal_id, each.exams, each.why) for each in guarded(here)] == [
+        (newer.proposal_id, EXAMS, ""),
+        (proposal.proposal_id, 0, ""),
+    ]
+
+
+def test_a_person_who_lifts_it_is_not_overruled_by_the_same_exams(tmp_path: Path) -> None:
+    """Once shown again, a domain is judged by what comes then; until then nothing is told twice."""
+    here = site(tmp_path, plan(action=GuardAction.WITHHOLD))
+    proposal = in_service(here)
+    enter(here, some(0, proposal.release_id, positive=EXAMS))
+    assert [each.action for each in guarded(here)] == [GuardAction.WITHHOLD]
+    assert [each.action for each in guarded(here)] == [None]
+    lift(here.ledger, DOMAIN, "Dr A", NOW + timedelta(days=2))
+    assert [(each.exams, each.why) for each in guarded(here)] == [(0, "")]
+    enter(here, some(1000, proposal.release_id, positive=EXAMS, days=3))
+    assert [each.action for each in guarded(here)] == [GuardAction.WITHHOLD]
 
 
 # --- In the shadow ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +24,17 @@ from dosremc_node.errors import (
     ReleaseDamaged,
     WindowPromotedBefore,
 )
-from dosremc_node.ledger import audit
+from dosremc_node.ledger import audit, proposals
 from dosremc_node.ledger.proposals import get_proposal, list_proposals
 from dosremc_node.ledger.releases import put_in_force, release_in_force
 from dosremc_node.ledger.states import ProposalState
+from dosremc_node.recalibration import promotion
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
 from dosremc_node.recalibration.promotion import approve, approve_automatically, resume
 from dosremc_node.recalibration.proposal_folder import folder_of
 from dosremc_node.recalibration.proposing import Site
 from dosremc_node.records import Domain
+from dosremc_node.releases import writing
 from dosremc_node.releases.rollback import roll_back
 from dosremc_node.settings import SHIPPED_RELEASE
 
@@ -232,60 +233,45 @@ def test_a_release_folder_that_somebody_put_there_is_not_taken_for_the_approved_
     assert release_in_force(here.ledger) == SHIPPED_RELEASE
 
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from harness.exams import NOW
-from harness.proposals import APPROVER, reopened
-from dosremc_node.ledger import proposals
-from dosremc_node.recalibration import promotion
-from dosremc_node.releases import writing
+def die(*_: object, **__: object) -> None:
+    """End this process as nothing can prevent."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
-folder, proposal_id, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-if step == "before the approval is a row":
-    proposals.approve = die
-elif step == "before the release is written":
-    promotion.write_release = die
-elif step == "while the release is written":
-    writing._rename = die
-elif step == "before the release is looked at":
-    promotion._check_release = die
-elif step == "before it is in force":
-    proposals.put_promoted_in_force = die
-elif step == "in the transaction that puts it in force":
-    proposals._withdraw_stale = die
-here = reopened(folder, ledger_url=f"sqlite:///{folder}/ledger.sqlite")
-promotion.approve(here, proposal_id, APPROVER, "the test", NOW)
-if step == "once it is in force":
+
+KILLED_BY: dict[str, tuple[object, str] | None] = {
+    "before the approval is a row": (proposals, "approve"),
+    "before the release is written": (promotion, "write_release"),
+    "while the release is written": (writing, "_rename"),
+    "before the release is looked at": (promotion, "_check_release"),
+    "before it is in force": (proposals, "put_promoted_in_force"),
+    "in the transaction that puts it in force": (proposals, "_withdraw_stale"),
+    "once it is in force": None,
+}
+
+
+def approve_and_die(folder: Path, proposal_id: str, step: str) -> None:
+    """What a process does that is killed at this step."""
+    at = KILLED_BY[step]
+    if at is not None:
+        setattr(*at, die)
+    approve(reopened(folder, ledger_url=f"sqlite:///{folder}/ledger.sqlite"), proposal_id, APPROVER, "the test", NOW)
     die()
-"""
 
 
-@pytest.mark.parametrize(
-    ("step", "in_force_at_once"),
-    [
-        ("before the approval is a row", False),
-        ("before the release is written", False),
-        ("while the release is written", False),
-        ("before the release is looked at", False),
-        ("before it is in force", False),
-        ("in the transaction that puts it in force", False),
-        ("once it is in force", True),
-    ],
-)
+@pytest.mark.parametrize("step", KILLED_BY)
 def test_killed_at_any_step_the_old_or_the_new_release_is_in_force_and_it_goes_on(
     tmp_path: Path, step: str, in_force_at_once: bool
 ) -> None:
     """SIGKILL of the process at each step leaves one of both in force, whole, and whoever comes next finishes it, once."""
     here = site(tmp_path)
     proposal = proposed(here)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    arguments = [sys.executable, "-c", _KILLED, str(tmp_path), proposal.proposal_id, step]
-    assert subprocess.run(arguments, check=False, env=environment, timeout=120).returncode == -signal.SIGKILL
+    process = multiprocessing.get_context("fork").Process(target=approve_and_die, args=(tmp_path, proposal.proposal_id, step))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     after = reopened(tmp_path, ledger_url=f"sqlite:///{tmp_path}/ledger.sqlite")
     in_force = release_in_force(after.ledger)
-    assert in_force == (proposal.release_id if in_force_at_once else SHIPPED_RELEASE)
+    assert in_force == (proposal.release_id if step == "once it is in force" else SHIPPED_RELEASE)
     after.shelf.verify(in_force)
     resume(after, NOW)
     done = approve(after, proposal.proposal_id, APPROVER, "the test", NOW)
