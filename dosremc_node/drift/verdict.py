@@ -57,9 +57,15 @@ def verdict(reference: Period, recent: Period, *, same_key: bool = True, alarmed
         return Verdict(VerdictKind.TOO_FEW, f"{len(recent)} exams; {FEWEST_EXAMS} are needed", numbers)
     numbers |= _scores(reference, recent) | _women(reference, recent) | _imaging(reference, recent)
     women, imaging = _women_moved(numbers), True if not same_key else _imaging_moved(numbers)
-    if not (alarmed or numbers["ks_p"] < MOVED):
+    if not (alarmed or _moved(numbers)):
         return _scores_stand(numbers, imaging=imaging and same_key)
     return Verdict(*_scores_moved(numbers, women, imaging, same_key=same_key), numbers)
+
+
+def _moved(numbers: Mapping[str, float]) -> bool:
+    """Also where the ages hide it: older women whose scores are those of younger ones were not well scored."""
+    hidden = numbers.get("ages_p", 1.0) < DIFFERENT and numbers.get("ks_p_at_equal_ages", 1.0) < MOVED
+    return numbers["ks_p"] < MOVED or hidden
 
 
 def _scores_stand(numbers: Mapping[str, float], *, imaging: bool | None) -> Verdict:

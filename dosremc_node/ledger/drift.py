@@ -79,7 +79,7 @@ def frozen_keys(ledger: Ledger) -> Mapping[str, datetime]:
     """The scanner keys that have or had a reference, with when the latest was frozen."""
     query = select(DriftReferenceRow.scanner_key, DriftReferenceRow.frozen_at).order_by(DriftReferenceRow.id)
     with ledger.reading() as session:
-        return dict(session.execute(query).tuples().all())
+        return {key: frozen_at for key, frozen_at in session.execute(query)}  # noqa: C416 - rows are no tuples to `dict`
 
 
 def _reference(row: DriftReferenceRow) -> FrozenReference:

@@ -15,7 +15,7 @@ from dosremc_node.ledger.tables import RevisionRow, StudyRow, fitting
 from dosremc_node.records import Domain, Laterality, NotAssessedReason, PatientIdentifier, StudyId, View, from_json
 
 _ROWS_AT_ONCE = 500
-_Columns = tuple[str, str, str, str, str, str, str, date, str, str]
+_Columns = tuple[str, str, str, str, str, str, str, date, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
