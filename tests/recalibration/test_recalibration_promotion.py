@@ -259,9 +259,7 @@ def approve_and_die(folder: Path, proposal_id: str, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", KILLED_BY)
-def test_killed_at_any_step_the_old_or_the_new_release_is_in_force_and_it_goes_on(
-    tmp_path: Path, step: str, in_force_at_once: bool
-) -> None:
+def test_killed_at_any_step_the_old_or_the_new_release_is_in_force_and_it_goes_on(tmp_path: Path, step: str) -> None:
     """SIGKILL of the process at each step leaves one of both in force, whole, and whoever comes next finishes it, once."""
     here = site(tmp_path)
     proposal = proposed(here)
