@@ -28,18 +28,6 @@ _MESSAGES_AT_ONCE = 50
 log = structlog.get_logger(__name__)
 
 
-def take_in(node: Node, stop: Event) -> None:
-    """Work on what waits, again and again, until ``stop`` is set."""
-    intake: OutcomeIntake | None = None
-    while not stop.is_set():
-        try:
-            intake = intake or OutcomeIntake(node)
-            intake.look()
-        except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, everything still waits at the next look
-            log.warning("outcomes_not_taken_in", reason=describe(error))
-        stop.wait(_LOOK_AGAIN_SECONDS)
-
-
 class OutcomeIntake:
     """Enters what waits. Raises `SiteRulesUnreadable` where the site's codes or rules cannot be read."""
 
@@ -49,6 +37,15 @@ class OutcomeIntake:
         self._reader = OutcomeReader(settings)
         self._within = settings.match_within
         self._folder = WatchedFolder(settings.folder) if settings.folder else None
+
+    def run(self, stop: Event) -> None:
+        """Work on what waits, again and again, until ``stop`` is set."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, everything still waits at the next look
+                log.warning("outcomes_not_taken_in", reason=describe(error))
+            stop.wait(_LOOK_AGAIN_SECONDS)
 
     def look(self) -> None:
         """Look once for messages and files; raises `LedgerUnavailable`, and then all that was not settled still waits."""

@@ -66,6 +66,8 @@ def serve(
         refuse_clinical_use(release, destination)
     if settings.reconciliation.source:
         settings.destination(settings.reconciliation.source)  # raises where there is none of that name
+    if settings.outcomes.codes_file or settings.outcomes.text_rules_file:
+        import_module("dosremc_node.outcomes").OutcomeReader(settings.outcomes)  # raises where the site's files are wrong
     log.info(
         "node_started",
         ae_title=settings.node.ae_title,

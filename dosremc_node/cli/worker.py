@@ -11,7 +11,7 @@ from dosremc_node.engine import Engine, executor_slot
 from dosremc_node.housekeeping import keep_house
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.node import Node
-from dosremc_node.outcome_intake import take_in
+from dosremc_node.outcome_intake import OutcomeIntake
 from dosremc_node.sweeper import ASSESS, DELIVER, EXECUTORS, RECONCILE, Sweeper
 from dosremc_node.watching import keep_watch
 from dosremc_node.workflow import Journey
@@ -26,6 +26,7 @@ _SECONDS_TO_FINISH = 20
 def run(node: Node, stop: threading.Event) -> int:
     """Work until ``stop`` is set; answers the exit status."""
     settings = node.settings.worker
+    outcomes = OutcomeIntake(node)  # before anything runs: it refuses a site's files that are wrong
     with (
         executor_slot(node.settings.storage.folder / EXECUTORS) as executor,
         # Before the engine and its threads.
@@ -43,7 +44,7 @@ def run(node: Node, stop: threading.Event) -> int:
             threading.Thread(target=anticipation.run, args=(stop,), name="anticipation", daemon=True).start()
         threading.Thread(target=keep_house, args=(node, stop), name="housekeeping", daemon=True).start()
         threading.Thread(target=keep_watch, args=(node, stop), name="drift", daemon=True).start()
-        threading.Thread(target=take_in, args=(node, stop), name="outcomes", daemon=True).start()
+        threading.Thread(target=outcomes.run, args=(stop,), name="outcomes", daemon=True).start()
         log.info("worker_started", executor=executor)
         Sweeper(journey, engine).run(stop)
         engine.stop(_SECONDS_TO_FINISH)

@@ -10,11 +10,11 @@ person's too. What no table knows is unknown, and never guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
@@ -97,6 +97,7 @@ _UNDECIDED = frozenset(
 """Listed as malignant in CID 6033, and by themselves no cancer of the breast."""
 _GROUPS: Final = ((6031, Verdict.BENIGN), (6032, Verdict.HIGH_RISK), (6033, Verdict.MALIGNANT))
 _BREAST_SPECIMENS = 8104
+_Concepts = Mapping[str, Mapping[str, tuple[str, Sequence[int]]]]
 
 
 @cache
@@ -114,8 +115,9 @@ def _published() -> dict[tuple[str, str], Meaning]:
 
 def _codes_of(cid: int) -> Iterator[tuple[str, str]]:
     for scheme, keywords in cid_concepts[cid].items():
+        table = cast("_Concepts", concepts[scheme])
         for keyword in keywords:
-            yield from ((scheme, code) for code, (_, cids) in concepts[scheme][keyword].items() if cid in cids)
+            yield from ((scheme, code) for code, (_, cids) in table[keyword].items() if cid in cids)
 
 
 def _snomed_ct(code: str) -> Meaning | None:

@@ -29,7 +29,6 @@ _STATUSES: Final = {
 }
 """DiagnosticReport.status and Observation.status."""
 _ACCESSION = "ACSN"
-_DEEPEST = 4
 
 
 class _Element(BaseModel):
@@ -199,7 +198,7 @@ class _Reading:
         if own is None and not report.id:
             raise OutcomesUnreadable(why="a DiagnosticReport has neither identifier nor id, so that a correction of it could not be told")
         source, number = (own.system, own.value) if own else ("", report.id)
-        observations = (*self._conclusion(), *self._observations(report.result, _DEEPEST))
+        observations = (*self._conclusion(), *self._observations())
         return Result(source or "FHIR", number, self._patient(), self._accession(), moment_of(report.issued), observations)
 
     def _patient(self) -> PatientIdentifier:
@@ -239,15 +238,16 @@ class _Reading:
             day = self._day("", next(iter(self._specimens.values()), None))
             yield Observation("", "", Question.DIAGNOSIS, status, answers, report.conclusion, sites, bool(report.documents), day)
 
-    def _observations(self, references: Sequence[_Reference], depth: int) -> Iterator[Observation]:
-        for number, reference in enumerate(references, start=1):
+    def _observations(self) -> Iterator[Observation]:
+        """Those of the report and the members of each, once."""
+        waiting, met = list(self._report.result), set[str]()
+        for reference in waiting:  # which grows
             found = self._resources.find(reference, self._report)
-            if not found:
-                continue
-            observation = _Observation.model_validate(found)
-            yield from self._read(observation, str(number))
-            if depth:
-                yield from self._observations(observation.members, depth - 1)
+            if found and reference.reference not in met:
+                met.add(reference.reference)
+                observation = _Observation.model_validate(found)
+                waiting.extend(observation.members)
+                yield from self._read(observation, str(len(met)))
 
     def _read(self, observation: _Observation, number: str) -> Iterator[Observation]:
         specimen = self._specimens.get(observation.specimen.reference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dosremc_node.errors import OutcomesUnreadable
@@ -15,7 +15,14 @@ _UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 _QUIET_SECONDS = 5.0
 """A file that has not changed for so long, and not since the last look, is finished."""
 
-_Seen = Mapping[str, tuple[int, int]]
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A file as it was at a look, and since when it is so: by this machine's clock, because the file's may be another's."""
+
+    changed_at: int
+    size: int
+    since: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class WatchedFolder:
     def __init__(self, folder: Path, quiet_seconds: float = _QUIET_SECONDS) -> None:
         self._folder = folder
         self._quiet_seconds = quiet_seconds
-        self._seen: _Seen = {}
+        self._seen: Mapping[str, _Sight] = {}
 
     def look(self, read: Callable[[Path], object]) -> Iterator[Handed]:
         """Hand each finished file to ``read``; what it raises but `OutcomesUnreadable` leaves the file where it is, for the next look."""
@@ -52,16 +59,18 @@ class WatchedFolder:
 
     def _finished(self) -> list[Path]:
         """Files that are as they were at the last look, the oldest first: a later one may correct an earlier one."""
-        found: dict[str, tuple[int, int]] = {}
+        now, before, found = time.monotonic(), self._seen, dict[str, _Sight]()
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and not entry.name.endswith(_UNFINISHED):
                     status = entry.stat(follow_symlinks=False)
-                    found[entry.name] = (status.st_mtime_ns, status.st_size)
-        before, self._seen = self._seen, found
-        quiet_since = time.time_ns() - int(self._quiet_seconds * 1e9)
-        finished = sorted((state, name) for name, state in found.items() if before.get(name) == state and state[0] <= quiet_since)
-        return [self._folder / name for _, name in finished]
+                    sight = _Sight(status.st_mtime_ns, status.st_size, now)
+                    found[entry.name] = before[entry.name] if before.get(entry.name) == sight else sight
+        self._seen = found
+        finished = (
+            (sight.changed_at, name) for name, sight in found.items() if name in before and now - sight.since >= self._quiet_seconds
+        )
+        return [self._folder / name for _, name in sorted(finished) if before[name] == found[name]]
 
     def _refuse(self, file: Path, reason: str) -> Handed:
         if moved := self._move(file, REFUSED):
@@ -71,14 +80,10 @@ class WatchedFolder:
     def _move(self, file: Path, target: str) -> Path | None:
         """Move a file under a name that nothing there has; None where it is no longer here."""
         place, number = self._folder / target / file.name, 1
-        while True:
-            try:
-                os.link(file, place, follow_symlinks=False)  # unlike a rename it replaces nothing
-                break
-            except FileExistsError:
-                number += 1
-                place = self._folder / target / f"{file.stem}.{number}{file.suffix}"
-            except FileNotFoundError:
-                return None
-        file.unlink(missing_ok=True)
-        return place
+        while place.exists():
+            number += 1
+            place = self._folder / target / f"{file.stem}.{number}{file.suffix}"
+        try:
+            return file.rename(place)
+        except FileNotFoundError:
+            return None

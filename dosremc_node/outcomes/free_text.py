@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dosremc_node.outcomes.codes import Verdict
+from dosremc_node.outcomes.codes import Organ, Verdict
 from dosremc_node.outcomes.site_rules import TextRule, TextRules
 from dosremc_node.records import Laterality
 
@@ -22,6 +22,7 @@ class TextReading:
 
     verdicts: frozenset[Verdict] = frozenset()
     sides: frozenset[Laterality] = frozenset()
+    organs: frozenset[Organ] = frozenset()
     untrusted: tuple[str, ...] = ()
 
 
@@ -32,6 +33,7 @@ def read_text(text: str, rules: TextRules) -> TextReading:
     return TextReading(
         frozenset(rule.verdict for rule in found if rule.verdict),
         frozenset[Laterality]().union(*(rule.side.lateralities for rule in found if rule.side)),
+        frozenset(rule.organ for rule in found if rule.organ),
         tuple(rule.name for rule in found if not rule.trusted),
     )
 

@@ -31,6 +31,13 @@ _STATUSES: Final = {
 _ORDER_STATUSES: Final = {**_STATUSES, "A": OutcomeStatus.PRELIMINARY, "X": OutcomeStatus.WITHDRAWN, "O": None}
 """OBR-25 (HL7 table 0123). A: some results, not all."""
 _NOT_A_RESULT = ("N", "O")
+_OTHER_SERVICES: Final = frozenset(
+    {
+        *("RAD", "RX", "RUS", "CUS", "VUS", "OUS", "CT", "CTH", "NMR", "NMS", "NMT", "MRI", "IMG", "RT", "XRC", "VR"),
+        *("BG", "BLB", "CH", "HM", "IMM", "MB", "MCB", "MYC", "SR", "TX", "VIR", "EC", "EN", "PF", "PHR", "PHY", "PT", "RC", "NRS", "ICU"),
+    }
+)
+"""OBR-24 (HL7 table 0074): what images, blood and other services of a hospital say is no pathology of tissue."""
 _SIDE_TABLE = "HL70495"
 _CODED, _DOCUMENTS = ("CE", "CWE", "CNE", "CF", "IS", "ID"), ("ED", "RP")
 _TEXTS = ("TX", "FT", "ST", "")
@@ -65,7 +72,7 @@ def check(message: Message) -> None:
 def results_of(message: Message, vocabulary: Vocabulary, accession_fields: Sequence[str]) -> Sequence[Result]:
     """The results of a message, one for each number; raises `MessageRefused`."""
     header = message.first("MSH")
-    source = " at ".join(filter(None, (header.text(3), header.text(4)))) or "HL7"
+    source = " at ".join(filter(None, (header.text(each) or header.text(each, 2) for each in (3, 4)))) or "HL7"
     by_number: dict[tuple[PatientIdentifier, str], list[_Order]] = {}
     for order in _orders(message):
         by_number.setdefault((_patient(order.patient), _number(order)), []).append(order)
@@ -119,6 +126,8 @@ def _number(order: _Order) -> str:
 
 
 def _observations(order: _Order, vocabulary: Vocabulary) -> Iterator[Observation]:
+    if order.request.text(24) in _OTHER_SERVICES:
+        return
     status = _ORDER_STATUSES.get(order.request.text(25))
     if status is OutcomeStatus.WITHDRAWN and not any(each.name == "OBX" for each in order.members):
         yield Observation("", "", Question.DIAGNOSIS, status)
@@ -198,14 +207,12 @@ def _codes(segment: Segment, number: int) -> Iterator[CodedValue]:
 
 
 def _coded(repetition: Repetition) -> Iterator[CodedValue]:
-    """CWE: a code, its alternate and, from 2.7 on, a second one; without any, its original text."""
-    found = False
+    """CWE: a code, its alternate and, from 2.7 on, a second one, each of them or its text alone; and the original text."""
     for first in (1, 4, 10):
         code, text, system = (repetition.component(first + each) for each in range(3))
         if first > 1 and code in _SIDE_LETTERS and not system:
             continue  # a modifier, and no alternate
-        if code or (text and not found):
-            found = True
+        if code or text:
             yield CodedValue(code, system, text)
     if original := repetition.component(9):
         yield CodedValue(text=original)

@@ -105,7 +105,7 @@ class _Evidence:
     def organs(self) -> frozenset[Organ]:
         sites = (self._knowledge.vocabulary.site(coded) for each in self.observations for coded in _site_codes(each))
         answers = (meaning for _, meaning in self.answers if meaning)
-        return frozenset(meaning.organ for meaning in (*sites, *answers) if meaning.organ)
+        return self.text.organs | {meaning.organ for meaning in (*sites, *answers) if meaning.organ}
 
     @property
     def is_breast(self) -> bool:

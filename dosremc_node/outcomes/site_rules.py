@@ -82,6 +82,7 @@ class TextRule(_Rule):
     unless: Pattern | None = None
     verdict: Verdict | None = None
     side: Side | None = None
+    organ: Organ | None = None
     guarded: bool = True
     trusted: bool = False
 

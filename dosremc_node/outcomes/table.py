@@ -65,7 +65,7 @@ def read_table(content: str, knowledge: Knowledge) -> Sequence[OutcomeReport]:
         rows.fieldnames = columns
         return [report for row in rows for report in _Row(row, rows.line_num).reports(knowledge)]
     except csv.Error:
-        raise OutcomesUnreadable(why=f"line {rows.line_num} is no row of comma-separated values") from None
+        raise OutcomesUnreadable(why=f"what follows line {rows.line_num} is no row of comma-separated values") from None
 
 
 def _delimiter(content: str) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 def day_of(text: str) -> date | None:
     """The day of a timestamp such as ``202603011200`` or ``2026-03-01T12:00:00+01:00``; None where it is not as precise, or none."""
-    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)(?!\d*-)", text.strip())
+    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", text.strip())
     try:
         return date(*map(int, found.groups())) if found else None
     except ValueError:

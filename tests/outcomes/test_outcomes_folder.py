@@ -97,7 +97,7 @@ def test_links_and_names_lead_nowhere_else(folder: WatchedFolder, tmp_path: Path
     (tmp_path / "link.csv").symlink_to(secret)
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "folder.csv").mkdir()
-    odd = "..%2f..%2fetc; rm -rf \n -x.csv"
+    odd = "x..%2f..%2fetc; rm -rf \n -x.csv"
     (tmp_path / odd).write_text("odd")
     looks(folder)
     assert read == ["odd"]

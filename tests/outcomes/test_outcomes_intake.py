@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +24,7 @@ from dosremc_node.ledger.outcomes import list_outcomes
 from dosremc_node.messages import Answering
 from dosremc_node.node import Node
 from dosremc_node.outcome_intake import OutcomeIntake
+from dosremc_node.outcomes.folder import WatchedFolder
 from dosremc_node.records import OutcomeStatus
 from dosremc_node.settings import MessageSettings, OutcomeSettings, Settings
 
@@ -41,6 +43,12 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "outcomes"
     made.mkdir()
     return made
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is finished once two looks in a row saw it as it is."""
+    monkeypatch.setattr(outcome_intake, "WatchedFolder", partial(WatchedFolder, quiet_seconds=0))
 
 
 def node(ledger: Ledger, **values: Any) -> Node:

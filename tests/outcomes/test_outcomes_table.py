@@ -106,7 +106,7 @@ def test_a_withdrawal_needs_no_diagnosis() -> None:
         ("identifier,patient_id,laterality\n1,P1,L\n", "line 2: it has neither a diagnosis nor a code"),
         ("identifier,patient_id,diagnosis\n1,P1,benign,DOE\n", "line 2: it has more values"),
         ("identifier,patient_id,diagnosis,examined_on\n1,P1,benign,1.3.2026\n", "line 2: examined_on is no date"),
-        ('identifier,patient_id,diagnosis\n1,"P1"x,benign\n', "line 2 is no row"),
+        ('identifier,patient_id,diagnosis\n1,"P1"x,benign\n', "what follows line 1 is no row"),
     ],
 )
 def test_a_wrong_table_is_refused_whole_and_says_where(tmp_path: Path, content: str, why: str) -> None:
