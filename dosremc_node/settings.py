@@ -362,7 +362,7 @@ class OutcomeSettings(_Section):
     """
 
     match_months: float = Field(36.0, gt=0, le=120)
-    maturity_months: float = Field(24.0, gt=0, le=120)
+    maturity_months: float = Field(24.0, gt=0, le=120, validate_default=True)
     work_up_months: float = Field(6.0, gt=0, le=24)
     round_months: float = Field(24.0, gt=0, le=60)
     follow_up_is_complete: bool = True
@@ -372,6 +372,13 @@ class OutcomeSettings(_Section):
     text_rules_file: Path | None = None
     breast_only: bool = False
     accession_fields: tuple[Annotated[str, Field(pattern=r"^(ORC|OBR|IPC)-[1-9][0-9]?$")], ...] = ("IPC-1", "OBR-18", "OBR-3", "OBR-2")
+
+    @field_validator("maturity_months")
+    @classmethod
+    def _of_an_exam(cls, value: float, field: ValidationInfo) -> float:
+        if value > field.data.get("match_months", value):
+            raise ValueError("not more than match_months is expected: a cancer that is matched to no exam would let it become negative")
+        return value
 
     @property
     def match_within(self) -> timedelta:

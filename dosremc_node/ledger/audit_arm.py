@@ -77,7 +77,7 @@ def _to_draw_for(session: Session, now: datetime) -> list[StudyRow]:
         .where(StudyRow.study_id.not_in(select(AuditArmRow.study_id)))
         .order_by(StudyRow.study_id)
     )
-    found = [study for study, assessment in session.execute(query) if not flagged(assessment)]
+    found = [study for study, assessment in session.execute(query) if assessment and not flagged(assessment)]
     left_out = objected(session) if found else ()
     return [study for study in found if PatientIdentifier(study.patient_id, study.issuer_of_patient_id) not in left_out]
 

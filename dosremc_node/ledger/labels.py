@@ -18,6 +18,7 @@ from dosremc_node.ledger.audit_arm import flagged
 from dosremc_node.ledger.conflicts import two_patients_stand_in
 from dosremc_node.ledger.database import Ledger
 from dosremc_node.ledger.demographics import identities
+from dosremc_node.ledger.hospital_tables import PatientChangeRow
 from dosremc_node.ledger.label_rules import Calendar, Doubt, Exam, Label, Report, Woman, label_of
 from dosremc_node.ledger.objections import objected
 from dosremc_node.ledger.outcome_matching import taken_on
@@ -67,7 +68,8 @@ def label_counts(ledger: Ledger, rules: LabelRules, now: datetime) -> Mapping[tu
     """How many breasts are in each state, by the domain whose bank scored them."""
     found = labels(ledger, rules, now)
     with ledger.reading() as session:
-        domains = dict(session.execute(select(RevisionRow.study_id, RevisionRow.domain).where(_is_latest_assessed())).tuples())
+        latest = session.execute(select(RevisionRow.study_id, RevisionRow.domain).where(_is_latest_assessed()))
+        domains = {StudyId(study_id): domain for study_id, domain in latest}
     counts = Counter((Domain(domains.get(study_id, "")), label.state) for (study_id, _), label in found.items())
     return {(domain, state): counts[domain, state] for domain in sorted({domain for domain, _ in counts}) for state in LabelState}
 
@@ -123,16 +125,16 @@ def _reports(session: Session, number_of: Mapping[StudyId, int]) -> defaultdict[
     query = select(OutcomeRow, StudyRow).join(StudyRow, StudyRow.study_id == OutcomeRow.study_id)
     for row, study in session.execute(query.where(OutcomeRow.state == OutcomeState.MATCHED)):
         number = number_of.get(StudyId(study.study_id))
-        if number is not None:
-            found[number].append(_report(row, study))
+        if number is not None and row.laterality and row.diagnosis:  # a match has both
+            found[number].append(_report(row, study, Laterality(row.laterality), Diagnosis(row.diagnosis)))
     return found
 
 
-def _report(row: OutcomeRow, study: StudyRow) -> Report:
+def _report(row: OutcomeRow, study: StudyRow, laterality: Laterality, diagnosis: Diagnosis) -> Report:
     return Report(
         study_id=StudyId(study.study_id),
-        laterality=Laterality(row.laterality),
-        diagnosis=Diagnosis(row.diagnosis),
+        laterality=laterality,
+        diagnosis=diagnosis,
         on=row.examined_on or taken_on(study),
         provenance=from_json(OutcomeReport, row.report).provenance,
         known_at=row.settled_at,
@@ -142,8 +144,11 @@ def _report(row: OutcomeRow, study: StudyRow) -> Report:
 def _doubts(session: Session, number_of: Mapping[StudyId, int], numbers: Mapping[PatientIdentifier, int]) -> defaultdict[int, list[Doubt]]:
     """What may be a cancer and is not certain, by the number of each woman whose it may be."""
     found: defaultdict[int, list[Doubt]] = defaultdict(list)
+    known = {each.patient_id for each in numbers} | _named_in_merges(session)
     may_be_cancer = or_(OutcomeRow.diagnosis.is_(None), OutcomeRow.diagnosis == Diagnosis.MALIGNANT)
     for row in session.scalars(select(OutcomeRow).where(OutcomeRow.state.in_((OutcomeState.WAITING, OutcomeState.REVIEW)), may_be_cancer)):
+        if row.study_id is None and (row.state == OutcomeState.WAITING or row.patient_id not in known):
+            continue  # of an exam that has not come
         doubt = Doubt(Laterality(row.laterality) if row.laterality else None, row.examined_on, row.settled_at)
         may_be = {numbers.get(each) for each in identities(session, PatientIdentifier(row.patient_id, row.issuer))}
         may_be |= {number_of.get(StudyId(row.study_id))} if row.study_id else set()
@@ -151,6 +156,11 @@ def _doubts(session: Session, number_of: Mapping[StudyId, int], numbers: Mapping
             if number is not None:
                 found[number].append(doubt)
     return found
+
+
+def _named_in_merges(session: Session) -> set[str]:
+    columns = (PatientChangeRow.patient_id, PatientChangeRow.prior_patient_id)
+    return {number for column in columns for number in session.scalars(select(column).distinct()) if number}
 
 
 def _flagged(session: Session, study_ids: Collection[StudyId]) -> set[StudyId]:

@@ -64,7 +64,7 @@ class OutcomeRow(Base):
 
     __table_args__ = (
         UniqueConstraint("result_sha256", "content_sha256"),
-        Index("ix_outcome_match_due", "id", sqlite_where=text("match_due"), postgresql_where=text("match_due")),
+        Index("ix_outcome_match_due", "id", sqlite_where=text("match_due = 1"), postgresql_where=text("match_due")),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import func, select
@@ -231,7 +231,7 @@ def resolve(ledger: Ledger, outcome_id: int, decision: Decision, actor: str, wit
         if decision.study_id is not None and session.get(StudyRow, decision.study_id) is None:
             raise NoSuchStudy(study=decision.study_id)
         row.decision, row.decided_by = to_json(decision), actor[:64]
-        audit.append(session, actor, "resolve outcome", _subject(row), from_json(dict, row.decision))
+        audit.append(session, actor, "resolve outcome", _subject(row), asdict(decision))
         _settle(session, row.result_sha256, within, now, actor)
         if row.state == OutcomeState.REVIEW:
             raise WrongOutcomeResolution(outcome=outcome_id, why=row.reason)

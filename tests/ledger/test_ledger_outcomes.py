@@ -124,6 +124,18 @@ def test_a_study_in_which_two_women_stand_is_nobody_s_exam(ledger: Ledger) -> No
     assert (state, reason) == (OutcomeState.REVIEW, "two patients stand in its exam")
 
 
+def test_an_outcome_and_its_exam_that_come_together_do_not_miss_each_other(ledger: Ledger) -> None:
+    """Whichever is committed first, the other one sees it, or has it matched again."""
+    patients = [PatientIdentifier(f"W{number}", "HOSPITAL") for number in range(8)]
+    reports = [replace(REPORT, patient=patient, identifier=f"R{place}") for place, patient in enumerate(patients)]
+    with ThreadPoolExecutor(4) as together:
+        for patient, report in zip(patients, reports, strict=True):
+            together.submit(exam, ledger, patient)
+            together.submit(enter_report, ledger, report, NOW)
+    match_due(ledger, WITHIN, LATER)
+    assert outcome_counts(ledger)[OutcomeState.MATCHED] == len(patients)
+
+
 # --- Merges -----------------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +151,7 @@ def test_a_merge_after_the_outcome_finds_the_exam_and_its_undoing_loses_it(ledge
     assert match_due(ledger, WITHIN, LATER) == 1
     assert (only(ledger, number).state, only(ledger, number).study_id) == (OutcomeState.WAITING, None)
     moves = [entry.detail for entry in audit.entries(ledger) if entry.action == "match outcome"]
-    assert [move["is"]["study"] for move in moves] == [meant, None]
+    assert [move["is"]["study"] for move in moves] == [None, meant, None]
 
 
 def test_a_merge_before_the_outcome_counts(ledger: Ledger) -> None:

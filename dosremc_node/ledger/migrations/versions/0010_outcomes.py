@@ -10,7 +10,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-_DUE = sa.text("match_due")
+_ON_SQLITE, _ON_POSTGRESQL = sa.text("match_due = 1"), sa.text("match_due")
 
 
 def upgrade() -> None:
@@ -44,7 +44,7 @@ def upgrade() -> None:
     )
     for column in ("patient_id", "accession_number", "state", "study_id"):
         op.create_index(op.f(f"ix_outcome_{column}"), "outcome", [column])
-    op.create_index("ix_outcome_match_due", "outcome", ["id"], sqlite_where=_DUE, postgresql_where=_DUE)
+    op.create_index("ix_outcome_match_due", "outcome", ["id"], sqlite_where=_ON_SQLITE, postgresql_where=_ON_POSTGRESQL)
     op.create_table(
         "objection",
         sa.Column("id", sa.Integer(), nullable=False),
