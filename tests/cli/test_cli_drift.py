@@ -75,7 +75,7 @@ def exams(release: LoadedRelease, key: str, first: int, count: int, *, shift: fl
             in_shadow=in_shadow,
             positive=False,
             images=tuple(
-                ScoredView(f"{number:060x}{side}{view}", side, view, edge + random.normal(shift - 1, 0.6), positive=False)
+                ScoredView(f"{number:060x}{side}{view}", side, view, edge + random.normal(shift - 0.6, 0.6), positive=False)
                 for side in Laterality
                 for view in (View.CC, View.MLO)
             ),

@@ -36,13 +36,14 @@ def one_view(there: Period) -> Period:
     return Period(there.scores, there.ages, {"CC": 4 * len(there)}, there.left_out, there.traces)
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**31))
-def test_new_processing_is_told_from_other_women(seed: int) -> None:
-    """Scores that moved with what goes into the network are the imaging's; those that moved with the ages are the women's."""
-    reference = women(seed, 1000)
-    assert verdict(reference, women(seed + 1, shift=0.8, gain=0.4)).kind is VerdictKind.ACQUISITION
-    assert verdict(reference, women(seed + 2, age=64)).kind is VerdictKind.CASE_MIX
+def test_new_processing_is_told_from_other_women() -> None:
+    """Scores that moved with what goes into the network are the imaging's, those that moved with the ages the women's; never the other."""
+    imaging = [verdict(women(seed, 1000), women(seed + 1000, shift=0.8, gain=0.4)).kind for seed in range(60)]
+    others = [verdict(women(seed, 1000), women(seed + 1000, age=64)).kind for seed in range(60)]
+    assert set(imaging) <= {VerdictKind.ACQUISITION, VerdictKind.AMBIGUOUS}
+    assert set(others) <= {VerdictKind.CASE_MIX, VerdictKind.AMBIGUOUS}
+    assert imaging.count(VerdictKind.ACQUISITION) >= 54
+    assert others.count(VerdictKind.CASE_MIX) >= 54
 
 
 def test_a_scanner_that_is_well_is_left_alone() -> None:
