@@ -113,21 +113,28 @@ def _realised(scanner: Scanner, known: Mapping[tuple[StudyId, Laterality], Label
         return RealisedPerformance(flagged, None, str(error))
 
 
+_SCORES = ("scanner", "domain", "exams", "reference", "flagged", "PSI", "KS", "charts", "images", "bank distance", "verdict")
+_PROMISED = ("scanner", "expected AUC", "expected sensitivity", "malignant per 1000", "age", "views", "not assessed")
+_BECAME = ("scanner", "recall", "breasts", "malignant", "AUC", "sensitivity", "specificity", "intercept", "slope", "expected/observed")
+
+
 # --- For people -------------------------------------------------------------------------------------------------------
 
 
 def _print(reports: Sequence[KeyReport], realised: Mapping[str, RealisedPerformance]) -> None:
-    columns = ("scanner", "domain", "exams", "reference", "flagged", "PSI", "KS", "charts", "images", "bank distance", "verdict")
-    print_table("Scores, without labels", columns, [_row(found) for found in reports])
+    _table("Scores, without labels", _SCORES, [_row(found) for found in reports])
     for found in reports:
         output.print(f"{found.scanner_key}: {found.verdict.kind}: {found.verdict.why}", markup=False, soft_wrap=True)
-    columns = ("scanner", "expected AUC", "expected sensitivity", "malignant per 1000", "age", "views", "not assessed")
-    print_table("What the calibration promises, and the mix", columns, [_mix(found) for found in reports])
-    columns = ("scanner", "recall", "breasts", "malignant", "AUC", "sensitivity", "specificity", "intercept", "slope", "expected/observed")
-    print_table("What became of them", columns, [_became(key, each) for key, each in realised.items() if each.figures])
+    _table("What the calibration promises, and the mix", _PROMISED, [_mix(found) for found in reports])
+    _table("What became of them", _BECAME, [_became(key, each) for key, each in realised.items() if each.figures])
     for key, each in realised.items():
         if not each.figures:
             output.print(f"{key}: recall {each.recall}; no performance yet: {each.why}", markup=False, soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if rows:
+        print_table(title, columns, rows)
 
 
 def _row(found: KeyReport) -> tuple[object, ...]:

@@ -38,7 +38,7 @@ class Chart:
 
     def path(self, signal: Values) -> Values:
         """The larger of both sums, exam by exam."""
-        return np.maximum(_sums(signal[None], self.allowance), _sums(-signal[None], self.allowance))[0]
+        return np.asarray(np.maximum(_sums(signal[None], self.allowance), _sums(-signal[None], self.allowance))[0])
 
 
 def farthest(signals: Values, allowance: float) -> Values:

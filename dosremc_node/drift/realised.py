@@ -10,8 +10,7 @@ import numpy as np
 
 from dosremc_node.drift.period import breasts
 from dosremc_node.drift.reference import Values
-from dosremc_node.evaluation import Estimate, Labels, Realised, realised
-from dosremc_node.evaluation.operating import share
+from dosremc_node.evaluation import Estimate, Labels, Realised, realised, share
 from dosremc_node.ledger.exams import AssessedExam
 from dosremc_node.ledger.labels import Label
 from dosremc_node.records import LabelState, Laterality, OperatingPoint, StudyId

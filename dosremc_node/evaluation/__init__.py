@@ -17,7 +17,7 @@ from dosremc_node.evaluation.calibration import (
 )
 from dosremc_node.evaluation.cases import Estimate, Labels, Values, per_breast
 from dosremc_node.evaluation.multiplicity import holm
-from dosremc_node.evaluation.operating import AtThreshold, at_threshold, threshold_at_specificity
+from dosremc_node.evaluation.operating import AtThreshold, at_threshold, share, threshold_at_specificity
 from dosremc_node.evaluation.performance import Performance, performance
 from dosremc_node.evaluation.ranking import (
     Comparison,
@@ -65,6 +65,7 @@ __all__ = [
     "reliability",
     "roc_auc",
     "roc_auc_delong",
+    "share",
     "sigmoid",
     "stratified_interval",
     "threshold_at_specificity",
