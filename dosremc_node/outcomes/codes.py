@@ -20,7 +20,7 @@ from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr._snomed_dict import mapping
 
-from dosremc_node.outcomes.systems import CodedValue, System, system_of
+from dosremc_node.outcomes.systems import System
 from dosremc_node.records import Laterality
 
 LEFT, RIGHT = frozenset({Laterality.LEFT}), frozenset({Laterality.RIGHT})
@@ -56,11 +56,10 @@ class Meaning:
     organ: Organ | None = None
 
 
-def standard_meaning(coded: CodedValue) -> Meaning | None:
+def standard_meaning(code: str, system: System | None) -> Meaning | None:
     """What a code of a published coding system says; None where that is not known."""
-    system = system_of(coded.system)
     read = _READERS.get(system) if system else None
-    return read(coded.code.strip().upper()) if read else None
+    return read(code.strip().upper()) if read else None
 
 
 _SIDE_LETTERS: Final = {"L": Meaning(sides=LEFT), "R": Meaning(sides=RIGHT), **dict.fromkeys(("B", "BIL"), Meaning(sides=BOTH))}
@@ -118,6 +117,11 @@ def _codes_of(cid: int) -> Iterator[tuple[str, str]]:
         table = cast("_Concepts", concepts[scheme])
         for keyword in keywords:
             yield from ((scheme, code) for code, (_, cids) in table[keyword].items() if cid in cids)
+
+
+def _snomed(code: str) -> Meaning | None:
+    """By its form: senders call all of them SNOMED."""
+    return _snomed_ct(code) if code.isdigit() else _snomed_3(code)
 
 
 def _snomed_ct(code: str) -> Meaning | None:
@@ -215,8 +219,8 @@ def _cm_side(code: str) -> frozenset[Laterality]:
 
 
 _READERS: Final[Mapping[System, Callable[[str], Meaning | None]]] = {
-    System.SNOMED_CT: _snomed_ct,
-    System.SNOMED_3: _snomed_3,
+    System.SNOMED_CT: _snomed,
+    System.SNOMED_3: _snomed,
     System.DICOM: lambda code: _published().get(("DCM", code)),
     System.ICD_O: _icd_o,
     System.ICD_10: _icd_10,

@@ -82,7 +82,7 @@ def results_of(message: Message, vocabulary: Vocabulary, accession_fields: Seque
             number,
             patient,
             next(filter(None, (order.field(each) for each in accession_fields for order in orders)), ""),
-            moment_of(orders[0].request.text(22)) or moment_of(header.text(7)),
+            moment_of(orders[0].request.text(22)),
             tuple(each for order in orders for each in _observations(order, vocabulary)),
         )
         for (patient, number), orders in by_number.items()

@@ -11,7 +11,7 @@ from dosremc_node.outcomes.codes import Meaning, Organ, Verdict
 from dosremc_node.outcomes.free_text import TextReading, read_text
 from dosremc_node.outcomes.results import Observation
 from dosremc_node.outcomes.site_rules import Question, TextRules
-from dosremc_node.outcomes.systems import CodedValue, System, system_of
+from dosremc_node.outcomes.systems import CodedValue, System
 from dosremc_node.outcomes.vocabulary import Vocabulary
 from dosremc_node.records import Diagnosis, Laterality
 
@@ -74,7 +74,7 @@ class _Evidence:
 
     def _meaning(self, observation: Observation, coded: CodedValue) -> Meaning | None:
         meaning = self._knowledge.vocabulary.meaning(coded)
-        if meaning and meaning.verdict and observation.question is None and system_of(coded.system) in _ICD_10:
+        if meaning and meaning.verdict and observation.question is None and self._knowledge.vocabulary.system(coded) in _ICD_10:
             # It may as well be why she came: of a question that nobody knows, only a morphology says what was found.
             return Meaning(Verdict.UNCERTAIN, meaning.sides, meaning.organ)
         return meaning

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
@@ -13,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, mo
 
 from dosremc_node.errors import SiteRulesUnreadable
 from dosremc_node.outcomes.codes import BOTH, LEFT, RIGHT, Organ, Verdict
+from dosremc_node.outcomes.systems import System
 from dosremc_node.records import Laterality
 
 CODES_EXAMPLE, TEXT_EXAMPLE = "outcome_codes.toml", "outcome_text.toml"
@@ -94,16 +94,19 @@ class TextRules(_Rule):
     rules: tuple[TextRule, ...] = ()
 
 
-class _Codes(_Rule):
+class SiteTable(_Rule):
+    """What a site's codes mean, and which known coding system a local name of one stands for."""
+
     codes: tuple[SiteCode, ...] = ()
+    systems: dict[str, System] = {}
 
 
 _T = TypeVar("_T", bound=BaseModel)
 
 
-def read_codes(file: Path | None) -> Sequence[SiteCode]:
-    """The codes of a site's table (TOML); raises `SiteRulesUnreadable`."""
-    return _read(file, _Codes, CODES_EXAMPLE).codes if file else ()
+def read_codes(file: Path | None) -> SiteTable:
+    """A site's table (TOML); raises `SiteRulesUnreadable`."""
+    return _read(file, SiteTable, CODES_EXAMPLE) if file else SiteTable()
 
 
 def read_text_rules(file: Path | None) -> TextRules:

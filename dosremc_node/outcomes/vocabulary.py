@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from dosremc_node.outcomes.codes import Meaning, standard_meaning
-from dosremc_node.outcomes.site_rules import Question, SiteCode
+from dosremc_node.outcomes.site_rules import Question, SiteCode, SiteTable
 from dosremc_node.outcomes.site_words import meaning_of_words
 from dosremc_node.outcomes.systems import CodedValue, System, system_of
 
@@ -24,14 +24,16 @@ _QUESTIONS: Final = {
 class Vocabulary:
     """What codes mean here. The site's table goes first."""
 
-    def __init__(self, site_codes: Iterable[SiteCode] = ()) -> None:
-        self._by_key = {_key(each.system, each.code, each.text): each for each in site_codes}
+    def __init__(self, table: SiteTable | None = None) -> None:
+        table = table or SiteTable()
+        self._by_key = {_key(each.system, each.code, each.text): each for each in table.codes}
+        self._systems = {name.strip().casefold(): system for name, system in table.systems.items()}
 
     def meaning(self, coded: CodedValue) -> Meaning | None:
         """What a code says; None where nobody knows."""
         own = self._own(coded)
         if own is None:
-            return standard_meaning(coded) if coded.code else None
+            return standard_meaning(coded.code, self.system(coded)) if coded.code else None
         return Meaning(own.verdict, own.side.lateralities if own.side else frozenset(), own.organ)
 
     def site(self, coded: CodedValue) -> Meaning:
@@ -45,8 +47,12 @@ class Vocabulary:
         """What an observation asks, by any of its codes; None where nobody knows."""
         codes = list(codes)
         own = next((each.question for coded in codes if (each := self._own(coded)) and each.question), None)
-        loinc = (coded.code for coded in codes if system_of(coded.system) is System.LOINC)
+        loinc = (coded.code for coded in codes if self.system(coded) is System.LOINC)
         return own or next((_QUESTIONS[code] for code in loinc if code in _QUESTIONS), None)
+
+    def system(self, coded: CodedValue) -> System | None:
+        """The coding system that a sender means; None where it is a local one."""
+        return self._systems.get(coded.system.strip().casefold()) or system_of(coded.system)
 
     def _own(self, coded: CodedValue) -> SiteCode | None:
         keys = (_key(coded.system, coded.code, ""), _key(coded.system, "", coded.text), _key("", "", coded.text))

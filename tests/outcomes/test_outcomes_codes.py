@@ -10,9 +10,9 @@ from pydicom.sr.codedict import codes
 
 from dosremc_node.errors import SiteRulesUnreadable
 from dosremc_node.outcomes.codes import BOTH, LEFT, RIGHT, Meaning, Organ, Verdict, standard_meaning
-from dosremc_node.outcomes.site_rules import SiteCode, read_codes, read_text_rules
+from dosremc_node.outcomes.site_rules import SiteCode, SiteTable, read_codes, read_text_rules
 from dosremc_node.outcomes.site_words import meaning_of_words
-from dosremc_node.outcomes.systems import CodedValue
+from dosremc_node.outcomes.systems import CodedValue, System, system_of
 from dosremc_node.outcomes.vocabulary import Vocabulary
 from dosremc_node.settings import OutcomeSettings
 
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def meaning(code: str, system: str) -> Meaning:
-    found = standard_meaning(CodedValue(code, system))
+    found = standard_meaning(code, system_of(system))
     assert found
     return found
 
@@ -42,6 +42,8 @@ def meaning(code: str, system: str) -> Meaning:
         ("8140/6", "ICDO", "uncertain"),
         ("9010/0", "ICDO3", "benign"),
         ("M85003", "PALGA", "malignant"),
+        ("82711006", "SNOMED", "malignant"),
+        ("C50.4", "ICD-10-GM-2026", "malignant"),
         ("M-85003", "SNM3", "malignant"),
         ("M-74220", "SRT", "benign"),
         ("C50.9", "I10", "malignant"),
@@ -100,7 +102,7 @@ def test_a_history_of_cancer_is_no_cancer(code: str, system: str) -> None:
 )
 def test_an_unknown_code_is_not_guessed(code: str, system: str) -> None:
     """A code that no table knows means nothing, and one without its system is not taken for one of a known system."""
-    assert standard_meaning(CodedValue(code, system)) is None
+    assert standard_meaning(code, system_of(system)) is None
 
 
 @pytest.mark.parametrize(("cid", "never"), [(6031, "malignant"), (6032, "malignant"), (6032, "benign"), (6033, "benign"), (6033, "normal")])
@@ -140,13 +142,13 @@ def test_the_words_of_a_site_are_read_whole(text: str, sides: frozenset[object],
 
 def test_the_sites_own_table_goes_first() -> None:
     """A site's meaning of a code replaces the published one, and its own codes and texts are known."""
-    vocabulary = Vocabulary(
-        [
-            SiteCode(system="SCT", code="82711006", verdict=Verdict.UNCERTAIN),
-            SiteCode(system="99PATHO", code="B5a", verdict=Verdict.MALIGNANT),
-            SiteCode(text="Mamma li.", side="left", organ="breast"),  # type: ignore[arg-type]
-        ]
+    codes_of_the_site = (
+        SiteCode(system="SCT", code="82711006", verdict=Verdict.UNCERTAIN),
+        SiteCode(system="99PATHO", code="B5a", verdict=Verdict.MALIGNANT),
+        SiteCode(text="Mamma li.", side="left", organ="breast"),  # type: ignore[arg-type]
     )
+    vocabulary = Vocabulary(SiteTable(codes=codes_of_the_site, systems={"99HISTO": System.ICD_O}))
+    assert vocabulary.meaning(CodedValue("8500/3", "99histo")) == Meaning(Verdict.MALIGNANT)
     assert vocabulary.meaning(CodedValue("82711006", "SCT")) == Meaning(Verdict.UNCERTAIN)
     assert vocabulary.meaning(CodedValue("b5A", "99patho")) == Meaning(Verdict.MALIGNANT)
     assert vocabulary.meaning(CodedValue("B5a", "OTHER")) is None
@@ -155,7 +157,7 @@ def test_the_sites_own_table_goes_first() -> None:
 
 def test_the_examples_of_a_sites_files_are_read_and_are_not_active() -> None:
     """The example files can be read as they stand, and no setting names them until the site does."""
-    assert read_codes(REPOSITORY / "config" / "outcome_codes.toml")
+    assert read_codes(REPOSITORY / "config" / "outcome_codes.toml").codes
     assert read_text_rules(REPOSITORY / "config" / "outcome_text.toml").rules
     assert (OutcomeSettings().codes_file, OutcomeSettings().text_rules_file) == (None, None)
 

@@ -160,6 +160,16 @@ def test_a_report_that_contains_what_it_refers_to_is_read(read: Callable[[object
     assert (said(found), found.identifier, found.source) == ((Laterality.LEFT, Diagnosis.MALIGNANT), "r7", "FHIR")
 
 
+def test_observations_that_refer_to_each_other_end(read: Callable[[object], list[OutcomeReport]]) -> None:
+    """A panel is read with its members, each once, even where they name the panel among theirs."""
+    round_about = [{"reference": "Observation/o1"}, {"reference": "Observation/o2"}]
+    panel = {"resourceType": "Observation", "id": "o1", "status": "final", "code": {"text": "panel"}, "hasMember": round_about}
+    member = observation(2, "8500/3", bodySite=concept("80248007"), hasMember=round_about)
+    content = bundle(panel, member, result=[{"reference": "Observation/o1"}])
+    (report,) = read(content)
+    assert said(report) == (Laterality.LEFT, Diagnosis.MALIGNANT)
+
+
 def test_what_is_not_said_waits(read: Callable[[object], list[OutcomeReport]]) -> None:
     """A conclusion in words alone, of no side, waits for a person."""
     (report,) = read(bundle(conclusion="Invasive carcinoma, left breast"))

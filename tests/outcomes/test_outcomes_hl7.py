@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ def said(report: OutcomeReport) -> tuple[Laterality | None, Diagnosis | None]:
 
 def test_a_coded_result_says_all_that_a_label_needs(read_one: ReadOne) -> None:
     """A final coded result names source, number, woman, side, diagnosis and the day on which the tissue was taken, and needs nobody."""
-    report = read_one(ORDER, finding())
+    report = read_one(ORDER + "|||||||||||||||202603021130+0100", finding())
     assert (report.source, report.identifier, report.status) == ("RIS at HOSPITAL", "S26-1", OutcomeStatus.FINAL)
     assert report.patient == PatientIdentifier("4711", "HOSPITAL")
     assert said(report) == (LEFT, MALIGNANT)
     assert (report.examined_on, report.codes, report.review) == (date(2026, 2, 28), ("82711006^SCT",), "")
-    assert report.issued_at is not None
+    assert report.issued_at == datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
 
 
 def test_a_benign_biopsy_says_how_it_is_known(read_one: ReadOne) -> None:
@@ -146,6 +146,12 @@ def test_other_organs_are_left_out(read: Callable[..., Any]) -> None:
     """A laboratory that sends all its results makes no report of a colon, nor of a lymph node in which nothing was found."""
     assert read(ORDER, finding("8140/3^Adenocarcinoma^ICDO3~C18.2^Colon^ICDO3", site="")) == []
     assert read(ORDER, finding("59441001^Lymph node^SCT", site="^^^^left axilla")) == []
+
+
+def test_other_services_are_left_out(read: Callable[..., Any]) -> None:
+    """What radiology or the blood laboratory sends under OBR-24 is no result of tissue; surgical pathology is."""
+    for service, reports in (("RAD", 0), ("CH", 0), ("SP", 1), ("CP", 1)):
+        assert len(read(f"{ORDER}|||||||||||||||||{service}", finding())) == reports
 
 
 def test_senders_of_breasts_alone_need_not_name_the_organ(read_one: ReadOne) -> None:
