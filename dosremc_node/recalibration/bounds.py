@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dosremc_node.evaluation import Values
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
 from dosremc_node.records import Domain, OperatingPoint, Release
 from dosremc_node.releases import LoadedRelease
@@ -108,7 +108,7 @@ def _is_that_in_force(change: Change) -> bool:
     return before.keys() == change.bank.keys() and all(_same_bits(before[name], change.bank[name]) for name in before)
 
 
-def _same_bits(one: Values, other: Values) -> bool:
+def _same_bits(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 

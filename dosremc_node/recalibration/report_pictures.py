@@ -38,7 +38,7 @@ def pictures_of(part: HeldOut) -> dict[str, bytes]:
 def _histograms(sides: _Sides) -> bytes:
     figure, axes = _square()
     found = {name: calibrated_logits(scores.logits, point) for name, (_, scores, point) in sides.items()}
-    edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins=40)
+    edges = np.histogram_bin_edges(np.concatenate(list(found.values())), bins=40).tolist()
     for name, (colour, _, point) in sides.items():
         axes.hist(found[name], edges, histtype="stepfilled", alpha=0.25, color=colour)
         axes.hist(found[name], edges, histtype="step", linewidth=1.6, color=colour, label=name)
