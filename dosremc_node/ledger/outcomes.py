@@ -85,8 +85,8 @@ def enter_report(ledger: Ledger, report: OutcomeReport, now: datetime, within: t
         session.add(row)
         session.flush()
         detail = {"status": report.status, "patient": [row.patient_id, row.issuer], "codes": report.codes}
-        audit.append(session, report.source or audit.NODE, "enter outcome", _subject(row), detail)
-        _settle(session, result, within, now, report.source or audit.NODE)
+        audit.append(session, row.source or audit.NODE, "enter outcome", _subject(row), detail)
+        _settle(session, result, within, now, row.source or audit.NODE)
         return row.id
 
 

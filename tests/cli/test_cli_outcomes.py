@@ -18,7 +18,7 @@ from dosremc_node.cli import app
 from dosremc_node.ledger import Ledger, audit, open_ledger
 from dosremc_node.ledger.audit_arm import draw
 from dosremc_node.ledger.outcomes import enter_report
-from dosremc_node.records import PatientIdentifier
+from dosremc_node.records import Laterality, PatientIdentifier
 
 Type = Callable[..., Result]
 NOW = datetime.combine(EXAMINED, datetime.min.time(), UTC)
@@ -96,13 +96,14 @@ def test_an_objection_is_entered_listed_and_revoked(ledger: Ledger, type_: Type)
 
 def test_the_audit_arm_is_followed_until_its_outcomes_come(ledger: Ledger, type_: Type) -> None:
     """An exam of which one breast is still pending is open; with both known it is listed only where all are asked for."""
-    study = exam(ledger)
-    exam(ledger, PatientIdentifier("MARY"), positive=True)
-    draw(ledger, 1.0, NOW)
+    now = datetime.now(UTC)
+    study = exam(ledger, on=now.date())
+    exam(ledger, PatientIdentifier("MARY"), on=now.date(), positive=True)
+    draw(ledger, 1.0, now)
     (listed,) = answered(type_("outcomes", "audit-arm", "--json"))
     assert (listed["study_id"], listed["left"], listed["right"]) == (study, "pending", "pending")
-    for place, side in enumerate(("L", "R")):
-        enter_report(ledger, replace(REPORT, laterality=side, identifier=f"R{place}", patient=JANE), datetime.now(UTC))
+    for place, side in enumerate(Laterality):
+        enter_report(ledger, replace(REPORT, laterality=side, identifier=f"R{place}", patient=JANE, examined_on=now.date()), now)
     assert answered(type_("outcomes", "audit-arm", "--json")) == []
     (listed,) = answered(type_("outcomes", "audit-arm", "--all", "--json"))
     assert (listed["left"], listed["right"]) == ("positive", "positive")
