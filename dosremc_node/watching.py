@@ -84,7 +84,7 @@ def figures(scanner: Scanner, recent_exams: int) -> dict[str, float]:
     """What the metrics show of a scanner: a chart as the part of its limit that is reached, so that 1 is an alarm."""
     judged = verdict_on(scanner, recent_exams)
     of_charts = {f"chart {kind}": reading.sum / reading.limit for kind, reading in readings(scanner).items()}
-    of_layers = {"bank distance": max((each.shift for each in scanner.book.distances().values()), default=0.0)}
+    of_layers = {"bank distance": max((each.larger for each in scanner.book.distances().values()), default=0.0)}
     return {**of_charts, **of_layers, **judged.numbers, "exams": float(len(scanner.live))}
 
 
@@ -172,7 +172,7 @@ def alarm(ledger: Ledger, scanner: Scanner, kind: AlarmKind, place: int, *, deta
     """Enter one of a scanner; ``place`` is that of the charted exam (or measured image) which showed it."""
     serves, day = scanner.serving, day_of(scanner, kind, place)
     if raise_alarm(ledger, serves.scanner_key, serves.bank.domain, kind, taken_on=day, detail=detail, now=now):
-        log.warning("drift_alarm", kind=kind, domain=serves.bank.domain)
+        log.warning("drift_alarm", kind=kind.value, domain=serves.bank.domain)
 
 
 def day_of(scanner: Scanner, kind: AlarmKind, place: int) -> date:

@@ -143,7 +143,7 @@ def _row(found: KeyReport) -> tuple[object, ...]:
     charts = ", ".join(
         f"{kind} {each.sum / each.limit:.2f}{' ALARM' if each.alarm is not None else ''}" for kind, each in found.charts.items()
     )
-    distance = max((each.shift for each in found.layers.values()), default=None)
+    distance = max((each.larger for each in found.layers.values()), default=None)
     psi, gap = (f"{numbers[name]:.3f}" if name in numbers else "" for name in ("psi", "ks"))
     flagged = f"{found.flagged:.3f}" + (f" (was {numbers['reference_flagged']:.3f})" if "reference_flagged" in numbers else "")
     shadow = " in shadow" if found.in_shadow == 1 else ""

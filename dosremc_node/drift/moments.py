@@ -44,6 +44,11 @@ class LayerDistance:
     shift: float
     spread: float
 
+    @property
+    def larger(self) -> float:
+        """Of both."""
+        return max(self.shift, self.spread)
+
 
 def trace(moments: Sequence[BatchNormMoments], bank: Statistics) -> Traces:
     """The traces of images that were measured under ``bank``."""

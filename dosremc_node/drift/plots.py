@@ -37,7 +37,7 @@ def draw_scores(path: Path, scanner: Scanner) -> None:
             axes.axvspan(np.datetime64(scanner.kept.first_taken_on), np.datetime64(scanner.kept.last_taken_on), color="0.93", zorder=0)
     _named(above, f"{scanner.serving.scanner_key}\nscores of {BLOCK} exams each (grey: the reference)", "Mean logit of an exam")
     _named(below, "", "Share flagged")
-    above.legend(loc="upper left", ncols=len(QUANTILES), frameon=False, fontsize=8)
+    _legend(above)
     figure.savefig(path, dpi=130)
 
 
@@ -80,7 +80,7 @@ def draw_charts(path: Path, scanner: Scanner) -> None:
     axes.set_xlabel("Exams since the reference")
     _named(axes, f"{scanner.serving.scanner_key}\nCUSUM, by its limit (triangle: the alarm)", "Sum / limit")
     if axes.get_lines()[1:]:
-        axes.legend(loc="upper left", frameon=False, fontsize=8)
+        _legend(axes)
     figure.savefig(path, dpi=130)
 
 
@@ -111,7 +111,7 @@ def draw_layers(path: Path, found: KeyReport) -> None:
     below.set_xticks(places, layers, rotation=60, ha="right", fontsize=8)
     _named(above, f"{found.scanner_key}\nmeasured images against the bank {found.domain}", "Distance / bank's\nstandard deviation")
     _named(below, "" if found.layer_scores else "no measured images in the reference", "Standard errors from\nthe reference")
-    above.legend(loc="upper right", frameon=False, fontsize=8)
+    _legend(above)
     figure.savefig(path, dpi=130)
 
 
@@ -131,13 +131,24 @@ def draw_mix(path: Path, found: KeyReport, ages: Mapping[str, Values]) -> None:
 
 
 def _bars(axes: Axes, shares: Mapping[str, float]) -> None:
+    if not shares:
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
     axes.barh(list(shares), list(shares.values()), color=COLOURS[0])
     axes.tick_params(axis="y", labelsize=7)
     axes.set_xlabel("Share of images")
+
+
+def _legend(axes: Axes) -> None:
+    """Above the picture, beside its title."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(QUANTILES), frameon=False, fontsize=8)
 
 
 def _named(axes: Axes, title: str, up: str) -> None:
     axes.set_title(title, fontsize=9, loc="left", parse_math=False)
     axes.set_ylabel(up)
     axes.grid(color="0.92")
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -90,7 +90,7 @@ def _taken_on() -> ColumnElement[date]:
     return type_coerce(func.coalesce(StudyRow.study_date, func.date(StudyRow.first_received_at)), Date)
 
 
-def _latest_assessed() -> Select[Any]:
+def _latest_assessed() -> Select[*tuple[Any, ...]]:
     """Columns only: there may be a hundred thousand."""
     newest = (
         select(RevisionRow.study_id, func.max(RevisionRow.number).label("number"))
@@ -118,7 +118,7 @@ def _latest_assessed() -> Select[Any]:
     )
 
 
-def _exams(ledger: Ledger, query: Select[Any]) -> Iterator[AssessedExam]:
+def _exams(ledger: Ledger, query: Select[*tuple[Any, ...]]) -> Iterator[AssessedExam]:
     with ledger.reading() as session:
         left_out = objected(session)
         for row in session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
@@ -176,7 +176,7 @@ class _Said:
     not_assessed: NotAssessedReason | None
 
 
-def _exam(row: Row[Any], said: _Said) -> AssessedExam:
+def _exam(row: Row[*tuple[Any, ...]], said: _Said) -> AssessedExam:
     images = from_json(_Plan, row.plan).images
     digests = {image.header.sop_instance_uid: image.sha256 for image in images}
     birth_date = next((image.header.who.birth_date for image in images if image.header.who.birth_date), "")
