@@ -154,12 +154,12 @@ class Recalibration(Workflows):
         until = looks.judged_until(self.node.ledger, looks.Family(kind.value, gathered.domain, scanner_key))
         read = self._read_for(situation.parent.release)
         if kind is ChangeKind.ALIGNMENT:
-            return aligned(situation, scanner_key, since(cohort.of_key(scanner_key), gathered.shifted.get(scanner_key)))
+            return aligned(situation, scanner_key, since(cohort.of_key(scanner_key), gathered.shifted.get(scanner_key)), until)
         if kind is ChangeKind.CALIBRATION:
             return calibrated(situation, scanner_key, cohort.of_key(scanner_key), until)
         if kind is ChangeKind.STATISTICS:
             interval = interval_of(cohort, gathered.shifted)
-            return with_statistics(situation, interval, gathered.taken_while(interval), read)
+            return with_statistics(situation, interval, gathered.taken_while(interval), read, until)
         return fine_tuned(situation, cohort, until, read, checkpoint=dossier.checkpoint(candidate_name(kind, scanner_key)))
 
     def _read_for(self, release: Release) -> Read:

@@ -18,15 +18,15 @@ from dosremc_node.recalibration.alignment import SMALLEST_SAMPLE, align
 from dosremc_node.recalibration.bank_statistics import check_consecutive, move_statistics
 from dosremc_node.recalibration.calibration import Calibration, calibrate
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
-from dosremc_node.recalibration.cohort import Cohort, split, split_by_events
+from dosremc_node.recalibration.cohort import Cohort, split_by_events, split_by_exams
 from dosremc_node.recalibration.fine_tuning import fine_tune, lesson_of
 from dosremc_node.recalibration.live_images import Read, images_of, rescored, with_images
 from dosremc_node.recalibration.scores import Scores
 from dosremc_node.records import Domain, OperatingPoint
 from dosremc_node.releases import LoadedRelease
 
-JUDGED_SHARE = 0.2
-"""How large a part of an interval judges new statistics, at least."""
+ALIGNMENT_JUDGED_SHARE, STATISTICS_JUDGED_SHARE = 0.5, 0.2
+"""How large a part of the exams judges, at the first look at least."""
 
 Progress = Callable[[float], None]
 
@@ -89,19 +89,31 @@ class Candidate:
         return points.get(scanner_key) or points.get(self.domain) or situation.point_of(scanner_key)
 
 
-def aligned(situation: Situation, scanner_key: str, cohort: Cohort) -> Candidate:
+def aligned(situation: Situation, scanner_key: str, cohort: Cohort, judged_until: date | None = None) -> Candidate:
     """The scores of one scanner read as the reference's. ``cohort``: its exams since it scores as it does now, in the shadow for a new one.
 
     A domain that has no bank yet gets a copy of the one that stands in. Raises `TooFewExams`.
     """
     _needs(cohort, 2 * situation.plan.alignment.exams, "scanner")
-    fitted, judged = split(cohort, len(cohort) // 2)
+    fitted, judged = split_to_align(situation, cohort, judged_until)
     point = align(situation.reference_point, situation.reference, fitted.scores)
     bank = situation.parent.bank(situation.scored_with) if situation.is_new else None
     places = (scanner_key, situation.domain) if situation.is_new else (scanner_key,)
     return Candidate(
         ChangeKind.ALIGNMENT, situation.domain, scanner_key, dict.fromkeys(places, point), bank, fitted, judged, rescored=judged
     )
+
+
+def split_to_align(situation: Situation, cohort: Cohort, judged_until: date | None) -> tuple[Cohort, Cohort]:
+    """What an alignment is made from and judged by. Raises `TooFewExams`."""
+    needed = situation.plan.alignment.exams
+    return split_by_exams(cohort, needed, needed, judged_until, ALIGNMENT_JUDGED_SHARE)
+
+
+def split_to_measure(situation: Situation, cohort: Cohort, judged_until: date | None) -> tuple[Cohort, Cohort]:
+    """What statistics are measured on and judged by. Raises `TooFewExams`."""
+    plan = situation.plan
+    return split_by_exams(cohort, plan.statistics.exams, plan.alignment.exams, judged_until, STATISTICS_JUDGED_SHARE)
 
 
 def calibrated(situation: Situation, scanner_key: str, cohort: Cohort, judged_until: date | None) -> Candidate:
@@ -123,19 +135,17 @@ def calibrated(situation: Situation, scanner_key: str, cohort: Cohort, judged_un
     )
 
 
-def with_statistics(situation: Situation, cohort: Cohort, taken: int, read: Read) -> Candidate:
+def with_statistics(situation: Situation, cohort: Cohort, taken: int, read: Read, judged_until: date | None = None) -> Candidate:
     """A bank with the statistics of the domain's consecutive exams, and operating points aligned to the reference.
 
     ``cohort`` are all exams with scores of the interval, ``taken`` is how many its scanners took. Raises `TooFewExams`,
     `ExamsNotConsecutive`.
     """
     plan = situation.plan
-    later = plan.alignment.exams
-    _needs(cohort, plan.statistics.exams + later, "interval whose statistics are to be measured")
+    _needs(cohort, plan.statistics.exams + plan.alignment.exams, "interval whose statistics are to be measured")
     there = with_images(cohort, read)
     check_consecutive(there, taken, plan.statistics)
-    fitted, judged = split(there, len(there) - max(later, round(JUDGED_SHARE * len(there))))
-    _needs(fitted, plan.statistics.exams, "interval whose statistics are to be measured")
+    fitted, judged = split_to_measure(situation, there, judged_until)
     network = situation.network()
     move_statistics(network, images_of(fitted, read), plan.statistics)
     points = _points(situation, rescored(fitted, network, read), lambda _: (situation.reference_point, situation.reference))

@@ -113,6 +113,18 @@ def split(cohort: Cohort, fitted: int) -> tuple[Cohort, Cohort]:
     return fit, judged
 
 
+def split_by_exams(cohort: Cohort, fitted: int, judged: int, judged_until: date | None, judged_share: float) -> tuple[Cohort, Cohort]:
+    """Split what is judged without labels so that at least ``fitted`` exams are fitted and ``judged`` later ones judge, none of them twice.
+
+    Before the first look ``judged_share`` of them judge, if that is more. Raises `TooFewExams`.
+    """
+    place = _place_after(cohort, judged_until) if judged_until else len(cohort) - max(judged, round(judged_share * len(cohort)))
+    for what, needed, there in (("part to fit", fitted, place), ("part to judge by", judged, len(cohort) - place)):
+        if there < needed:
+            raise TooFewExams(what=what, exams=max(there, 0), needed=needed)
+    return split(cohort, place)
+
+
 def split_by_events(cohort: Cohort, fitted: int, judged: int, judged_until: date | None) -> tuple[Cohort, Cohort]:
     """Split so that at least ``fitted`` exams with a known malignancy are fitted and ``judged`` later ones judge.
 
@@ -124,8 +136,12 @@ def split_by_events(cohort: Cohort, fitted: int, judged: int, judged_until: date
         later = max(judged, min(len(events) // 2, len(events) - fitted))
         place = int(events[-later - 1]) + 1 if len(events) > later else 0
     else:
-        place = sum(exam.taken_on <= judged_until for exam in cohort.exams)
+        place = _place_after(cohort, judged_until)
     for needed, there in ((fitted, int((events < place).sum())), (judged, int((events >= place).sum()))):
         if there < needed:
             raise TooFewEvents(events=there, needed=needed)
     return split(cohort, place)
+
+
+def _place_after(cohort: Cohort, day: date) -> int:
+    return sum(exam.taken_on <= day for exam in cohort.exams)

@@ -12,7 +12,7 @@ from datetime import date
 
 from dosremc_node.errors import NodeError, TooFewEvents, TooFewExams
 from dosremc_node.recalibration.alignment import SMALLEST_REFERENCE
-from dosremc_node.recalibration.candidates import Situation
+from dosremc_node.recalibration.candidates import Situation, split_to_align, split_to_measure
 from dosremc_node.recalibration.change_plan import ChangeKind
 from dosremc_node.recalibration.cohort import Cohort, split_by_events
 from dosremc_node.recalibration.scores import Scores
@@ -38,9 +38,15 @@ def wishes(situation: Situation, cohort: Cohort, shifted: Mapping[str, date], ju
     keys = sorted({exam.scanner_key for exam in cohort.exams})
     for key in keys:
         if any(exam.in_shadow for exam in cohort.of_key(key).exams) or key in shifted:
-            yield Wish(ChangeKind.ALIGNMENT, key, _waits_to_align(situation, since(cohort.of_key(key), shifted.get(key))))
+            yield Wish(
+                ChangeKind.ALIGNMENT,
+                key,
+                _waits_to_align(situation, since(cohort.of_key(key), shifted.get(key)), judged_until(ChangeKind.ALIGNMENT, key)),
+            )
     if not has_own_bank(situation) or shifted:
-        yield Wish(ChangeKind.STATISTICS, "", _waits_to_measure(situation, interval_of(cohort, shifted)))
+        yield Wish(
+            ChangeKind.STATISTICS, "", _waits_to_measure(situation, interval_of(cohort, shifted), judged_until(ChangeKind.STATISTICS, ""))
+        )
     if situation.is_new:
         return
     plan = situation.plan
@@ -68,23 +74,28 @@ def interval_of(cohort: Cohort, shifted: Mapping[str, date]) -> Cohort:
     return since(cohort, max(shifted.values(), default=None))
 
 
-def _waits_to_align(situation: Situation, cohort: Cohort) -> str:
-    return _lacks(situation.reference, SMALLEST_REFERENCE, "reference") or _lacks(cohort, 2 * situation.plan.alignment.exams, "scanner")
+def _waits_to_align(situation: Situation, cohort: Cohort, judged_until: date | None) -> str:
+    lacks = _lacks(situation.reference, SMALLEST_REFERENCE, "reference") or _lacks(cohort, 2 * situation.plan.alignment.exams, "scanner")
+    return lacks or _reason(lambda: split_to_align(situation, cohort, judged_until))
 
 
-def _waits_to_measure(situation: Situation, cohort: Cohort) -> str:
+def _waits_to_measure(situation: Situation, cohort: Cohort, judged_until: date | None) -> str:
     plan = situation.plan
-    lacks = _lacks(situation.reference, SMALLEST_REFERENCE, "reference") or _lacks(
-        cohort, plan.statistics.exams + plan.alignment.exams, "domain"
-    )
+    lacks = _lacks(situation.reference, SMALLEST_REFERENCE, "reference")
+    lacks = lacks or _lacks(cohort, plan.statistics.exams + plan.alignment.exams, "domain")
     if not lacks and has_own_bank(situation) and cohort.scores.events < plan.statistics.judged_events:
         return f"a domain that is shown is judged by outcomes. {TooFewEvents(events=cohort.scores.events, needed=plan.statistics.judged_events)}"
-    return lacks
+    return lacks or _reason(lambda: split_to_measure(situation, cohort, judged_until))
 
 
 def _waits_for_outcomes(cohort: Cohort, needed: tuple[int, int], judged_until: date | None) -> str:
+    return _reason(lambda: split_by_events(cohort, *needed, judged_until))
+
+
+def _reason(split: Callable[[], object]) -> str:
+    """Why it cannot be split yet; empty where it can."""
     try:
-        split_by_events(cohort, *needed, judged_until)
+        split()
     except (TooFewEvents, TooFewExams) as error:
         return str(error)
     return ""

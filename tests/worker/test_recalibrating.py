@@ -163,13 +163,18 @@ def test_a_new_scanner_in_the_shadow_is_aligned_and_proposed(run: Run, node: Nod
     assert audit.first_broken_link(node.ledger) is None
 
 
-def test_a_window_is_run_once_and_another_proposes_anew(run: Run, node: Node) -> None:
-    """Whoever asks again changes nothing; the next window's proposal takes the place of the one that waits."""
+def test_a_window_is_run_once_and_another_waits_for_later_exams(run: Run, node: Node, parent: tuple[Path, BankId]) -> None:
+    """Whoever asks again changes nothing; each exam judges once, and the next proposal takes the place of the one that waits."""
     run([NEW], "w1")
     before: list[Proposal] = list(list_proposals(node.ledger))
     run([NEW], "w1")
     assert list(list_proposals(node.ledger)) == before
     run([NEW], "w2")
+    assert list(list_proposals(node.ledger)) == before
+    assert "The part to judge by has 0 exams" in runs_of_window(node.ledger, "w2")[0].outcome
+    more = exams(parent[1], 300, "New / Model / 1", 2.0, seed=5, in_shadow=True)
+    enter_exams(node.ledger, [replace(each, taken_on=each.taken_on + timedelta(days=30)) for each in more])
+    run([NEW], "w3")
     assert sorted(each.state for each in list_proposals(node.ledger)) == [ProposalState.PASSED, ProposalState.WITHDRAWN]
 
 
