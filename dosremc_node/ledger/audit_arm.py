@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
 from dosremc_node.ledger import audit
@@ -55,15 +55,22 @@ def draw(ledger: Ledger, share: float, now: datetime) -> int:
         if not _to_draw_for(session, now):
             return 0
     with ledger.transaction() as session:
-        audit.take_turn(session)  # so that two workers do not draw for the same exam
+        _keep_others_out(session)
         key, fell_on = _key(session, now), []
         for study in _to_draw_for(session, now):
             drawn = _lot(key, study.study_instance_uid) < share
             session.add(AuditArmRow(study_id=study.study_id, probability=share, drawn=drawn, at=now))
             fell_on += [study.study_id] if drawn else []
+        session.flush()  # the trail is locked after all else, as everywhere
         for study_id in fell_on:
             audit.append(session, audit.NODE, "draw for audit arm", study_id, {"probability": share})
         return len(fell_on)
+
+
+def _keep_others_out(session: Session) -> None:
+    """Two workers must not draw for the same exam, nor make a key each. (On SQLite every writer waits anyway.)"""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE audit_arm IN EXCLUSIVE MODE"))
 
 
 def _to_draw_for(session: Session, now: datetime) -> list[StudyRow]:
@@ -87,7 +94,6 @@ def _key(session: Session, now: datetime) -> bytes:
     if row is None:
         row = AuditArmKeyRow(id=1, key=secrets.token_bytes(_KEY_BYTES), made_at=now)
         session.add(row)
-        audit.append(session, audit.NODE, "make audit arm key", "audit arm", {})
     return row.key
 
 

@@ -7,7 +7,7 @@ leaves its trace in the audit trail.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -27,6 +27,7 @@ WITHIN = timedelta(days=1096)
 """How long after an exam a report can be of it, where the settings say nothing else (`outcomes.match_months`)."""
 _AT_ONCE = 100
 _Placed = tuple[Facts, Match]
+_Trace = tuple[str, str, Mapping[str, object]]
 _RANKS = (OutcomeStatus.PRELIMINARY, OutcomeStatus.FINAL, OutcomeStatus.CORRECTED, OutcomeStatus.WITHDRAWN)
 
 
@@ -85,8 +86,8 @@ def enter_report(ledger: Ledger, report: OutcomeReport, now: datetime, within: t
         session.add(row)
         session.flush()
         detail = {"status": report.status, "patient": [row.patient_id, row.issuer], "codes": report.codes}
-        audit.append(session, row.source or audit.NODE, "enter outcome", _subject(row), detail)
-        _settle(session, result, within, now, row.source or audit.NODE)
+        moves = _settle(session, result, within, now)
+        _trace(session, row.source or audit.NODE, [("enter outcome", _subject(row), detail), *moves])
         return row.id
 
 
@@ -134,17 +135,23 @@ def match_due(ledger: Ledger, within: timedelta, now: datetime) -> int:
         results = session.scalars(
             select(OutcomeRow.result_sha256).where(OutcomeRow.match_due).order_by(OutcomeRow.id).limit(_AT_ONCE)
         ).all()
-        for result in dict.fromkeys(results):
-            _settle(session, result, within, now, audit.NODE)
+        _trace(session, audit.NODE, [move for result in dict.fromkeys(results) for move in _settle(session, result, within, now)])
         return len(results)
 
 
-def _settle(session: Session, result: str, within: timedelta, now: datetime, actor: str) -> None:
-    """Say anew which version of a result is in force and where it belongs."""
+def _settle(session: Session, result: str, within: timedelta, now: datetime) -> list[_Trace]:
+    """Say anew which version of a result is in force and where it belongs; answers what moved."""
     versions = session.scalars(select(OutcomeRow).filter_by(result_sha256=result).order_by(OutcomeRow.id)).all()
     in_force = _in_force(versions)
-    for row in versions:
-        _move(session, row, _placed(session, row, in_force, versions, within), now, actor)
+    moves = [_move(row, _placed(session, row, in_force, versions, within), now) for row in versions]
+    return [move for move in moves if move]
+
+
+def _trace(session: Session, actor: str, traces: Iterable[_Trace]) -> None:
+    """Into the trail, which is locked after all else: what is written before refers to studies, which others lock before the trail."""
+    session.flush()
+    for action, subject, detail in traces:
+        audit.append(session, actor, action, subject, detail)
 
 
 def _placed(session: Session, row: OutcomeRow, in_force: OutcomeRow, versions: Sequence[OutcomeRow], within: timedelta) -> _Placed:
@@ -195,18 +202,17 @@ def _differ(one: object, other: object) -> bool:
     return one is not None and other is not None and one != other
 
 
-def _move(session: Session, row: OutcomeRow, placed: _Placed, now: datetime, actor: str) -> None:
-    """Enter where a version belongs; what moved is traced."""
+def _move(row: OutcomeRow, placed: _Placed, now: datetime) -> _Trace | None:
+    """Enter where a version belongs; None where it was there already."""
     facts, match = placed
     before = _standing(row)
     row.laterality, row.diagnosis, row.examined_on = facts.laterality, facts.diagnosis, facts.examined_on
     row.state, row.study_id, row.score, row.reason, row.match_due = match.state, match.study_id, match.score, match.reason, False
     after = _standing(row)
-    if after != before:
-        row.settled_at = now
-        audit.append(
-            session, actor, "match outcome", _subject(row), {"was": before, "is": after, "score": match.score, "why": match.reason}
-        )
+    if after == before:
+        return None
+    row.settled_at = now
+    return "match outcome", _subject(row), {"was": before, "is": after, "score": match.score, "why": match.reason}
 
 
 def _standing(row: OutcomeRow) -> dict[str, str | None]:
@@ -231,8 +237,8 @@ def resolve(ledger: Ledger, outcome_id: int, decision: Decision, actor: str, wit
         if decision.study_id is not None and session.get(StudyRow, decision.study_id) is None:
             raise NoSuchStudy(study=decision.study_id)
         row.decision, row.decided_by = to_json(decision), actor[:64]
-        audit.append(session, actor, "resolve outcome", _subject(row), asdict(decision))
-        _settle(session, row.result_sha256, within, now, actor)
+        moves = _settle(session, row.result_sha256, within, now)
+        _trace(session, actor, [("resolve outcome", _subject(row), asdict(decision)), *moves])
         if row.state == OutcomeState.REVIEW:
             raise WrongOutcomeResolution(outcome=outcome_id, why=row.reason)
         return _record(row)
