@@ -204,7 +204,8 @@ def prospects(node: Node, chosen: Sequence[Domain], now: datetime) -> Iterator[t
     """What a run would do now in each of these domains, or why nothing. Nothing is written."""
     for domain in chosen:
         try:
-            yield from ((domain, wish) for wish in wished(node, gather(node, domain, now)) or ["nothing calls for a change"])
+            found: Sequence[Wish | str] = wished(node, gather(node, domain, now)) or ["nothing calls for a change"]
+            yield from ((domain, wish) for wish in found)
         except NodeError as error:
             yield domain, str(error)
 

@@ -27,9 +27,26 @@ def align(point: OperatingPoint, reference: Scores, live: Scores) -> OperatingPo
 
     Raises `TooFewExams`.
     """
-    for name, scores, needed in (("reference", reference, SMALLEST_REFERENCE), ("scanner", live, SMALLEST_SAMPLE)):
-        if len(scores) < needed:
-            raise TooFewExams(what=name, exams=len(scores), needed=needed)
+    _check("reference", reference, SMALLEST_REFERENCE)
+    _check("scanner", live, SMALLEST_SAMPLE)
+    return _matched(point, reference, live)
+
+
+def realign(point: OperatingPoint, before: Scores, after: Scores) -> OperatingPoint:
+    """``point`` with an alignment that reads what another bank says of the very same exams as what the bank of ``point`` says.
+
+    So as many are flagged as before. That they are the same exams makes fewer enough than a reference needs. Raises `TooFewExams`.
+    """
+    _check("part to fit", after, SMALLEST_SAMPLE)
+    return _matched(point, before, after)
+
+
+def _check(what: str, scores: Scores, needed: int) -> None:
+    if len(scores) < needed:
+        raise TooFewExams(what=what, exams=len(scores), needed=needed)
+
+
+def _matched(point: OperatingPoint, reference: Scores, live: Scores) -> OperatingPoint:
     meant = np.quantile(np.array([point.aligned(logit) for logit in reference.logits]), LEVELS)
     found = np.quantile(live.logits, LEVELS)
     return replace(point, alignment=_points(found, meant))

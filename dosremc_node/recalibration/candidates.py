@@ -14,7 +14,7 @@ from dosremc_node.errors import TooFewExams
 from dosremc_node.network.banks import Bank, bank_of, put_bank
 from dosremc_node.network.export import import_backbone
 from dosremc_node.network.prediction import Network
-from dosremc_node.recalibration.alignment import SMALLEST_SAMPLE, align
+from dosremc_node.recalibration.alignment import SMALLEST_SAMPLE, align, realign
 from dosremc_node.recalibration.bank_statistics import check_consecutive, move_statistics
 from dosremc_node.recalibration.calibration import Calibration, calibrate
 from dosremc_node.recalibration.change_plan import ChangeKind, ChangePlan
@@ -148,7 +148,9 @@ def with_statistics(situation: Situation, cohort: Cohort, taken: int, read: Read
     fitted, judged = split_to_measure(situation, there, judged_until)
     network = situation.network()
     move_statistics(network, images_of(fitted, read), plan.statistics)
-    points = _points(situation, rescored(fitted, network, read), lambda _: (situation.reference_point, situation.reference))
+    points = _points(
+        situation, rescored(fitted, network, read), lambda _, live: align(situation.reference_point, situation.reference, live)
+    )
     numbers = {"exams": len(fitted), "images": len(fitted.images), "taken": taken, "missing": taken - len(there)}
     return _with_bank(ChangeKind.STATISTICS, situation, network, points, (fitted, judged), read, numbers)
 
@@ -172,8 +174,8 @@ def fine_tuned(
     network, lesson = situation.network(), lesson_of(fitted, plan)
     fine_tune(network, lesson, plan, read, checkpoint=checkpoint, progress=progress)
 
-    def as_now(scanner_key: str) -> tuple[OperatingPoint, Scores]:
-        return situation.point_of(scanner_key), fitted.of_key(scanner_key).scores
+    def as_now(scanner_key: str, live: Scores) -> OperatingPoint:
+        return realign(situation.point_of(scanner_key), fitted.of_key(scanner_key).scores, live)
 
     points = _points(situation, rescored(fitted, network, read), as_now)
     numbers = {"fitted_events": fitted.scores.events, "validation_events": lesson.validation.scores.events}
@@ -194,15 +196,15 @@ def _with_bank(  # noqa: PLR0917
     return Candidate(kind, situation.domain, "", points, bank_of(network), fitted, judged, again, numbers=numbers)
 
 
-def _points(situation: Situation, live: Cohort, reference_of: Callable[[str], tuple[OperatingPoint, Scores]]) -> dict[str, OperatingPoint]:
+def _points(situation: Situation, live: Cohort, point_for: Callable[[str, Scores], OperatingPoint]) -> dict[str, OperatingPoint]:
     """The domain's point under a new bank, and one of its own for each scanner with exams enough; others go by the domain's."""
-    points = {str(situation.domain): align(*reference_of(""), live.scores)}
+    points = {str(situation.domain): point_for("", live.scores)}
     keys = sorted({exam.scanner_key for exam in live.exams})
     for key in keys:
         of_key = live.of_key(key)
         enough = len(keys) > 1 and len(of_key) >= SMALLEST_SAMPLE
         if enough or key in situation.parent.release.operating_points:
-            points[key] = align(*reference_of(key), of_key.scores) if enough else points[situation.domain]
+            points[key] = point_for(key, of_key.scores) if enough else points[situation.domain]
     return points
 
 
