@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
@@ -77,6 +77,7 @@ def test_intervals_hold_the_truth(between_seeds: float, between_cases: float) ->
     assert np.mean(rejected) == pytest.approx(1 - np.mean(held))
 
 
+@settings(max_examples=15)
 @given(P_VALUES)
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     """Adjusted p values, in the order given."""

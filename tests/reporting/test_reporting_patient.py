@@ -154,7 +154,7 @@ def test_the_region_image_may_belong_to_another_patient(make_exam: Callable[...,
 def test_broken_and_rare_files_can_be_reported(make_exam: Callable[..., Any], shared_data: Path) -> None:
     """Whatever header an image has, every kind of document is rendered, without a warning that could quote it."""
     tried = 0
-    for path in sorted((shared_data / "robust-dev").rglob("*"))[::4]:
+    for path in sorted((shared_data / "robust-dev").rglob("*"))[::12]:
         if not path.is_file() or b"DICM" not in path.read_bytes()[:132]:
             continue
         exam = with_header(make_exam(("L CC",), (0.7,)), path)

@@ -91,7 +91,7 @@ def exam(make_exam: Callable[..., Any]) -> Any:
     return make_exam()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_was_written_is_what_is_read(exam: Any, data: st.DataObject) -> None:
     """Of any assessment: every score, region and image reference of each kind of report, and nothing that may not be shown."""
