@@ -58,7 +58,7 @@ def import_(
     """Enter the reports of files; what was entered before is not entered again. Example: dosremc-node outcomes import pathology.csv"""
     settings = read_settings(config, options)
     ledger, now = existing_ledger(settings), datetime.now(UTC)
-    reports = [report for path in files for report in read_file(path, settings.outcomes)]
+    reports = [report for path in files for report in read_file(path.resolve(), settings.outcomes)]
     numbers = {enter_report(ledger, report, now, settings.outcomes.match_within) for report in reports}
     entered = [each for each in list_outcomes(ledger) if each.outcome_id in numbers]
     states = Counter(each.state for each in entered)

@@ -15,7 +15,7 @@ from hl7apy.core import Message as MadeMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dosremc_node.errors import MessageRefused
+from dosremc_node.errors import MessageRefused, OutcomesUnreadable
 from dosremc_node.messages import parse, read_envelope
 from dosremc_node.outcomes import OutcomeReader, check, read_file
 from dosremc_node.records import Diagnosis, Laterality, OutcomeReport, OutcomeStatus, PatientIdentifier, Provenance
@@ -124,6 +124,19 @@ def test_both_breasts_in_one_message_are_two_reports(read: Callable[..., Any]) -
         assert [said(each) for each in reports] == [(LEFT, MALIGNANT), (RIGHT, BENIGN)]
         assert len({each.identifier for each in reports}) == 2
         assert not any(each.review for each in reports)
+
+
+def test_an_order_for_both_breasts_does_not_blur_a_specimen(read_one: ReadOne) -> None:
+    """What an order says of both breasts leaves a specimen of one of them what it is."""
+    report = read_one("OBR|1||S26-1|BX^Breast biopsy, bilateral^L", finding())
+    assert (said(report), report.review) == ((LEFT, MALIGNANT), "")
+
+
+def test_two_specimens_of_one_breast_are_two_results(read: Callable[..., Any]) -> None:
+    """Each specimen keeps a result of its own under its own number, whatever stands in OBX-4, so that each can be corrected."""
+    cores = [("SPM|1|^S26-1-A||T^Left breast^L", CANCER), ("SPM|2|^S26-1-B||T^Left breast^L", FIBROADENOMA)]
+    reports = read(ORDER, *(segment for specimen, code in cores for segment in (specimen, finding(code, ""))))
+    assert [(each.identifier, each.diagnosis) for each in reports] == [("S26-1/S26-1-A", MALIGNANT), ("S26-1/S26-1-B", BENIGN)]
 
 
 def test_a_breast_with_several_lesions_is_malignant_if_any_is(read_one: ReadOne) -> None:
@@ -302,6 +315,15 @@ def test_text_is_read_whole(read_one: ReadOne) -> None:
     value = r"Mass \T\ calcifications: 12 mm & 3^4\.sp2\\H\carcinoma\N\~second \XC3A4\ line"
     report = read_one(ORDER, f"OBX|1|FT|22637-3^Final^LN||{value}||||||F")
     assert report.text == "Mass & calcifications: 12 mm & 3^4\ncarcinoma\nsecond ä line"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """A link in place of a file is not read: whoever may write to a folder could name any file by it."""
+    (tmp_path / "real").write_bytes(message("ORU^R01", "PID|1||1", ORDER, finding()))
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert read_file(tmp_path / "real")
+    with pytest.raises(OutcomesUnreadable):
+        read_file(tmp_path / "link")
 
 
 def test_real_registry_messages_are_read(shared_data: Path, tmp_path: Path) -> None:

@@ -114,10 +114,11 @@ def test_a_killed_worker_leaves_a_message_that_waits(ledger: Ledger, monkeypatch
     def away(*_: object) -> None:
         raise LedgerUnavailable(why="OperationalError")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(outcome_intake, "settle_message", away)
-        with pytest.raises(LedgerUnavailable):
-            OutcomeIntake(node(ledger)).look()
+    for step in ("enter_report", "settle_message"):
+        with monkeypatch.context() as patch:
+            patch.setattr(outcome_intake, step, away)
+            with pytest.raises(LedgerUnavailable):
+                OutcomeIntake(node(ledger)).look()
     assert (states(ledger), len(list_outcomes(ledger))) == ({MessageState.WAITING: 1}, 1)
     OutcomeIntake(node(ledger)).look()
     assert (states(ledger), len(list_outcomes(ledger))) == ({MessageState.APPLIED: 1}, 1)
