@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +20,7 @@ from dosremc_node.engine import Engine
 from dosremc_node.errors import NothingToRun
 from dosremc_node.imaging import ImagingWorkers
 from dosremc_node.inputs import NetworkInputs
-from dosremc_node.ledger import audit
+from dosremc_node.ledger import audit, open_ledger
 from dosremc_node.ledger.drift import FrozenReference, freeze
 from dosremc_node.ledger.drift_tables import DriftReferenceRow
 from dosremc_node.ledger.exams import AssessedExam, ScoredView
@@ -99,17 +101,24 @@ def exams(
     ]
 
 
+@pytest.fixture(scope="module")
+def entered(parent: tuple[Path, BankId], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with the maker's frozen reference, and 600 exams of a new scanner in the shadow, whose scores are higher."""
+    path, (_, bank) = tmp_path_factory.mktemp("entered") / "ledger.sqlite", parent
+    with closing(open_ledger(f"sqlite:///{path}")) as ledger:
+        reference = exams(bank, 1000, "Maker / Model / 1", 0.0, seed=1)
+        enter_exams(ledger, reference)
+        enter_exams(ledger, exams(bank, 600, "New / Model / 1", 2.0, seed=2, in_shadow=True))
+        freeze(ledger, frozen(reference))
+    return path
+
+
 @pytest.fixture
-def node(open_one: OpenOne, parent: tuple[Path, BankId], tmp_path: Path) -> Node:
-    """The maker's frozen reference, and 600 exams of a new scanner in the shadow, whose scores are higher."""
-    folder, bank = parent
+def node(open_one: OpenOne, parent: tuple[Path, BankId], entered: Path, tmp_path: Path) -> Node:
+    """A node that begins with this ledger."""
+    shutil.copy(entered, tmp_path / "ledger.sqlite")
     (tmp_path / "domains.toml").write_text(DOMAINS)
-    opened = open_one(f"studies.domains_file={tmp_path}/domains.toml", f"releases.folder={folder}", "releases.initial=parent")
-    reference = exams(bank, 1000, "Maker / Model / 1", 0.0, seed=1)
-    enter_exams(opened.ledger, reference)
-    enter_exams(opened.ledger, exams(bank, 600, "New / Model / 1", 2.0, seed=2, in_shadow=True))
-    freeze(opened.ledger, frozen(reference))
-    return opened
+    return open_one(f"studies.domains_file={tmp_path}/domains.toml", f"releases.folder={parent[0]}", "releases.initial=parent")
 
 
 def frozen(reference: Sequence[AssessedExam]) -> FrozenReference:
