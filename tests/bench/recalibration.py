@@ -188,14 +188,24 @@ def _verification(found: Values) -> Result:
 
 
 def _verified(seed: int) -> tuple[float, float, float, float]:
-    """Labels for the recalled and for one in ten of the others: the estimate and its interval, for a point that is right by construction."""
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(_table("A")))
-    fitted, seen = women(_table("A"), order[:1600]), women(_table("A"), order[1600:])
-    point = operating_point(fitted, 0.95)
+    """Labels for the recalled and for one in ten of the others: the estimate and its interval, on as many women as the table has.
+
+    The point is fitted to all of the table and the women are drawn from it with replacement, so that what is to be found is 1.
+    """
+    random, everybody = np.random.default_rng(seed), _table("A")
+    point = operating_point(everybody, 0.95)
+    seen = _drawn(everybody, random.integers(len(everybody), size=len(everybody)))
     recalled = np.zeros(len(seen), bool)
     recalled[np.unique(seen.exams[calibrated(seen.logits, point) >= point.threshold])] = True
     known = recalled | (random.random(len(seen)) < 0.1)
     scores = replace(seen, known=known[seen.exams])
     estimate = expected_over_observed(weighted(scores, recalled[seen.exams], 0.1)[0], point)
     return estimate.value, estimate.low, estimate.high, flagged_share(seen, point)
+
+
+def _drawn(scores: Scores, chosen: NDArray[np.intp]) -> Scores:
+    """These exams, some of them more than once."""
+    first = np.searchsorted(scores.exams, np.arange(len(scores) + 1))
+    images = np.concatenate([np.arange(first[exam], first[exam + 1]) for exam in chosen])
+    again = np.repeat(np.arange(len(chosen)), np.diff(first)[chosen])
+    return Scores(again, *(values[images] for values in (scores.logits, scores.malignant, scores.known, scores.dates, scores.weights)))
