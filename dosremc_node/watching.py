@@ -14,6 +14,7 @@ import structlog
 
 from dosremc_node.drift import Scanner, Serving, TraceBook, content_of, freeze_period, look_at, readings, verdict_on
 from dosremc_node.drift.scanner import charted_exams
+from dosremc_node.drift.verdict import MOVED
 from dosremc_node.errors import NodeError, TooFewExams
 from dosremc_node.failures import describe
 from dosremc_node.ledger import Ledger, audit
@@ -161,11 +162,16 @@ class Watcher:
 
 
 def raise_alarms(ledger: Ledger, scanner: Scanner, settings: DriftSettings, now: datetime) -> None:
-    """Enter what the charts alarm of, each with what moved as far as it can be told."""
-    for kind, reading in readings(scanner).items():
-        if reading.alarm is not None:
-            judged = verdict_on(scanner, settings.recent_exams)
-            alarm(ledger, scanner, kind, reading.alarm, detail={"verdict": judged.kind, "why": judged.why, **judged.numbers}, now=now)
+    """Enter what the charts alarm of, each with what moved as far as it can be told.
+
+    New processing need not move all layers one way, as the chart of measured images expects: the latest ones alarm by themselves too.
+    """
+    judged = verdict_on(scanner, settings.recent_exams)
+    found = {kind: reading.alarm for kind, reading in readings(scanner).items() if reading.alarm is not None}
+    if scanner.kept and judged.numbers.get("moments_p", 1.0) < MOVED:
+        found.setdefault(AlarmKind.MOMENTS, -1)
+    for kind, place in found.items():
+        alarm(ledger, scanner, kind, place, detail={"verdict": judged.kind, "why": judged.why, **judged.numbers}, now=now)
 
 
 def alarm(ledger: Ledger, scanner: Scanner, kind: AlarmKind, place: int, *, detail: Mapping[str, object], now: datetime) -> None:
