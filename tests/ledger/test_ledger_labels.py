@@ -69,10 +69,10 @@ def test_a_report_of_an_unknown_breast_keeps_both_from_being_negative(ledger: Le
 
 
 def test_a_doubtful_report_of_a_merged_woman_is_hers(ledger: Ledger) -> None:
-    """It names her by a number that was given up: her exam is no negative all the same."""
+    """It names her by a number that was given up, and neither day nor exam: her exam is no negative all the same."""
     study = exam(ledger, MARY)
     says(ledger, PatientMerge(JANE, MARY))
-    enter_report(ledger, replace(REPORT, diagnosis=None), MATURE)
+    enter_report(ledger, replace(REPORT, examined_on=None), MATURE)
     assert states(ledger, study, MATURE) == (LabelState.PENDING, LabelState.CONFIRMED_NEGATIVE)
 
 
