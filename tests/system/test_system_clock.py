@@ -23,7 +23,7 @@ from dosremc_node.ledger.tables import DeliveryRow, RevisionRow
 from dosremc_node.simulation import SimulatedExam
 from dosremc_node.simulation.stand_in_pacs import StandInPacs
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 QUIET_SECONDS, SPANNING_QUIET_SECONDS = 4, 12
 A_YEAR = 365 * 86400

@@ -170,6 +170,7 @@ def test_the_same_study_twice_yields_one_set_of_documents(stand_in_pacs: StandIn
     assert sorted(stand_in_pacs.instances()) == before
 
 
+@pytest.mark.slow
 def test_the_same_study_gets_the_same_score_to_the_last_bit(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
     """Promise 6, on two nodes that know nothing of each other, and whatever else they assess beside it."""
     exam, other = exam_of("C", 5, Laterality.LEFT), exam_of("C", 6)

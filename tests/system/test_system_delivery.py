@@ -78,6 +78,7 @@ def start_picky() -> Iterator[Callable[..., Picky]]:
         each.stop()
 
 
+@pytest.mark.slow
 def test_a_pacs_that_takes_enhanced_sr_only_gets_that(start_picky: Callable[..., Picky], start_node: StartNode, exam_of: ExamOf) -> None:
     """The documents go under their own UIDs, byte for byte as they were kept before the first send."""
     pacs = start_picky(EnhancedSRStorage)
@@ -107,6 +108,7 @@ def test_a_workstation_that_takes_cad_reports_only(start_picky: Callable[..., Pi
     assert [each["state"] for each in node.studies()] == ["done"]
 
 
+@pytest.mark.slow
 def test_what_a_destination_does_not_take_is_skipped_where_the_settings_say_so(
     start_picky: Callable[..., Picky], start_node: StartNode, exam_of: ExamOf
 ) -> None:

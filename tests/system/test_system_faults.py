@@ -27,7 +27,10 @@ def documents_once(node: RunningNode, pacs: Pacs) -> bool:
     return len(rows) == len({row["sop_instance_uid"] for row in rows}) == len(pacs.instances())
 
 
-@pytest.mark.parametrize("event", ["image_received", "revision_opened", "study_assessed", "document_sent"])
+@pytest.mark.parametrize(
+    "event",
+    ["image_received", *(pytest.param(each, marks=pytest.mark.slow) for each in ("revision_opened", "study_assessed")), "document_sent"],
+)
 def test_a_node_that_is_killed_loses_nothing_that_it_acknowledged(
     event: str, stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
 ) -> None:

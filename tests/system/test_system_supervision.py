@@ -66,13 +66,12 @@ def test_a_process_whose_supervisor_is_killed_ends_even_where_it_was_stopped(num
     wait_until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text(), "it has ended", 30)
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("role", ["receiver", "worker"])
+@pytest.mark.parametrize("role", ["receiver", pytest.param("worker", marks=pytest.mark.slow)])
 def test_a_process_that_hangs_is_killed_and_started_again(
     role: str, stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
 ) -> None:
     """Stopped, not crashed: nobody but its silence tells. The node says that it is not ready, and then does its work."""
-    node = start_node(stand_in_pacs, options=["monitoring.hung_seconds=6"])
+    node = start_node(stand_in_pacs, options=["monitoring.hung_seconds=15"])
     (process,) = processes(node, role)
     os.kill(process, signal.SIGSTOP)
     wait_until(lambda: "process_hangs" in node.log.read_text(), "it is noticed")
@@ -83,7 +82,6 @@ def test_a_process_that_hangs_is_killed_and_started_again(
     assert f'dosremc_process_starts_total{{role="{role}"}} 2.0' in (node.probe("/metrics") or "")
 
 
-@pytest.mark.alone
 def test_a_node_that_is_told_to_stop_ends_in_time_and_goes_on_at_its_next_start(
     stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
 ) -> None:
