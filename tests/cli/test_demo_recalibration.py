@@ -15,7 +15,7 @@ from dosremc_node.ledger.states import ProposalState
 from dosremc_node.recalibration import ChangeKind
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(2400)
 def test_a_fifth_vendor_is_taken_in_gains_by_outcomes_and_its_upgrade_trips_the_guard(tmp_path: Path) -> None:
     """Statistics and fine-tuning are promoted by a named approver, the guard rolls back by itself, and the trail of all of it holds."""
