@@ -133,6 +133,11 @@ class RunningNode:
             self._process.terminate()
         return self._process.wait(timeout=60)
 
+    def end(self) -> None:
+        """See that nothing of it runs any more; its orderly end takes seconds."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One of its commands, such as ``status``."""
         return subprocess.run(self._command(*arguments), check=False, capture_output=True, text=True, timeout=120)

@@ -27,7 +27,7 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
     running = RunningNode(tmp_path / "node", [], *limits)
     running.start()
     yield running
-    running.stop()
+    running.end()
 
 
 def receivers(node: RunningNode) -> list[int]:

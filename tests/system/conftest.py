@@ -20,14 +20,15 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
     started: list[RunningNode] = []
 
     def start(*pacs: Pacs, options: Sequence[str] = (), name: str = "node", documents: Sequence[str] = DEFAULT_DOCUMENTS) -> RunningNode:
-        node = RunningNode(tmp_path / name, pacs, *options, documents=documents)
+        # One receiver: processes take longest to start. What several do together has tests of its own.
+        node = RunningNode(tmp_path / name, pacs, "reception.processes=1", *options, documents=documents)
         started.append(node)
         node.start()
         return node
 
     yield start
     for node in started:
-        node.stop()
+        node.end()
 
 
 @pytest.fixture(scope="session")
