@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,10 +36,37 @@ ExamOf = Callable[..., SimulatedExam]
 StartNode = Callable[..., RunningNode]
 
 
-def reports_on(pacs: Pacs) -> list[Dataset]:
-    """The structured reports that a PACS has."""
+def documents_on(pacs: Pacs, study_instance_uid: str) -> list[Dataset]:
+    """All that a PACS has of a study."""
     everything = (dcmread(BytesIO(pacs.fetch(instance))) for instance in pacs.instances())
-    return [each for each in everything if each.SOPClassUID == ComprehensiveSRStorage]
+    return [each for each in everything if each.StudyInstanceUID == study_instance_uid]
+
+
+def reports_on(pacs: Pacs, study_instance_uid: str) -> list[Dataset]:
+    """The structured reports that a PACS has of a study."""
+    return [each for each in documents_on(pacs, study_instance_uid) if each.SOPClassUID == ComprehensiveSRStorage]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningNode, StandInPacs]]:
+    """A node and its PACS for several tests, which look at their own study only."""
+    folder = tmp_path_factory.mktemp("corridor")
+    with StandInPacs(folder / "pacs") as pacs:
+        node = RunningNode(folder / "node", [pacs], "reception.processes=1")
+        node.start()
+        yield node, pacs
+        node.end()
+
+
+def study_in(node: RunningNode, study_instance_uid: str) -> dict[str, Any]:
+    """What the node says of one study."""
+    (study,) = (each for each in node.studies() if each["study_id"] == node.study_of(study_instance_uid))
+    return study
+
+
+def has_reached(node: RunningNode, exam: SimulatedExam, state: str, revision: int) -> bool:
+    study = study_in(node, exam.study_instance_uid)
+    return (study["state"], study["revision"]) == (state, revision)
 
 
 def all_items(dataset: Dataset) -> list[Dataset]:
@@ -80,7 +108,7 @@ def test_a_study_that_dcmsend_sends_comes_back_as_reports_on_orthanc(
 
     (study,) = json.loads(node.run("status", "--all", "--json").stdout)["studies"]
     assert [study] == node.studies()
-    reports, rows = reports_on(orthanc), json.loads(node.run("reports", "--json").stdout)
+    reports, rows = reports_on(orthanc, exam.study_instance_uid), json.loads(node.run("reports", "--json").stdout)
     assert {str(report.SOPInstanceUID) for report in reports} == {row["sop_instance_uid"] for row in rows}
     (summary,) = filter(is_summary, reports)
     assert evidence(summary) == {image.sop_instance_uid for image in exam.images}
@@ -158,16 +186,18 @@ def breast_of(image: Dataset) -> np.ndarray:
     return cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((61, 61), np.uint8))
 
 
-def test_the_same_study_twice_yields_one_set_of_documents(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+def test_the_same_study_twice_yields_one_set_of_documents(shared: tuple[RunningNode, StandInPacs], exam_of: ExamOf) -> None:
     """Once (promise 4), whether it comes again before or after its report."""
-    node, contents = start_node(stand_in_pacs), [image.content for image in exam_of("A", 1, Laterality.RIGHT).images]
+    (node, pacs), exam = shared, exam_of("A", 1, Laterality.RIGHT)
+    contents = [image.content for image in exam.images]
     send_to(node, contents)
     send_to(node, contents)
-    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
-    before = sorted(stand_in_pacs.instances())
+    wait_until(lambda: has_reached(node, exam, "done", 1), "the study is done")
+    before = sorted(each.SOPInstanceUID for each in documents_on(pacs, exam.study_instance_uid))
     send_to(node, contents)
-    assert [(study["state"], study["revision"], study["images"], study["due_at"]) for study in node.studies()] == [("done", 1, 4, None)]
-    assert sorted(stand_in_pacs.instances()) == before
+    study = study_in(node, exam.study_instance_uid)
+    assert (study["state"], study["revision"], study["images"], study["due_at"]) == ("done", 1, 4, None)
+    assert sorted(each.SOPInstanceUID for each in documents_on(pacs, exam.study_instance_uid)) == before
 
 
 @pytest.mark.slow
@@ -187,17 +217,16 @@ def test_the_same_study_gets_the_same_score_to_the_last_bit(stand_in_pacs: Stand
     assert len(logits[0]) == 4
 
 
-def test_a_late_image_makes_a_new_report_that_names_the_one_before(
-    stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf
-) -> None:
+def test_a_late_image_makes_a_new_report_that_names_the_one_before(shared: tuple[RunningNode, StandInPacs], exam_of: ExamOf) -> None:
     """Promise 5."""
-    node, exam = start_node(stand_in_pacs), exam_of("A", 1, Laterality.RIGHT)
+    (node, pacs), exam = shared, exam_of("A", 2, Laterality.RIGHT)
     contents = [image.content for image in exam.images]
     send_to(node, contents[:3])
-    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 1)], "three views are assessed")
+    wait_until(lambda: has_reached(node, exam, "done", 1), "three views are assessed")
     send_to(node, contents[3:])
-    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 2)], "four views are assessed")
-    first, second = sorted((report for report in reports_on(stand_in_pacs) if is_summary(report)), key=lambda report: len(evidence(report)))
+    wait_until(lambda: has_reached(node, exam, "done", 2), "four views are assessed")
+    summaries = [report for report in reports_on(pacs, exam.study_instance_uid) if is_summary(report)]
+    first, second = sorted(summaries, key=lambda report: len(evidence(report)))
     named = {
         str(reference.ReferencedSOPInstanceUID)
         for study in second.PredecessorDocumentsSequence
@@ -223,32 +252,34 @@ def test_a_pacs_that_routes_everything_to_the_node_makes_no_loop(start_node: Sta
     assert len(orthanc.instances()) == documents + len(exam.images)
 
 
-def test_an_unknown_scanner_is_scored_in_the_shadow_and_nothing_is_shown(stand_in_pacs: StandInPacs, start_node: StartNode) -> None:
+def test_an_unknown_scanner_is_scored_in_the_shadow_and_nothing_is_shown(shared: tuple[RunningNode, StandInPacs]) -> None:
     """Promise 8: the film exam as it is names no known scanner; its reports hold no score, the ledger does."""
-    node = start_node(stand_in_pacs)
-    send_to(node, film_exam_as_is()[:1])
-    wait_until(lambda: [study["state"] for study in node.studies()] == ["done"], "the study is done")
-    (report,) = reports_on(stand_in_pacs)
+    node, pacs = shared
+    (film,) = film_exam_as_is()[:1]
+    study_instance_uid = str(dcmread(BytesIO(film), stop_before_pixels=True).StudyInstanceUID)
+    send_to(node, [film])
+    wait_until(lambda: study_in(node, study_instance_uid)["state"] == "done", "the study is done")
+    (report,) = reports_on(pacs, study_instance_uid)
     assert not [item for item in all_items(report) if "MeasuredValueSequence" in item]
     assert report.SeriesDescription == "AI NOT ASSESSED"
-    (study,) = node.studies()
-    assessment = node.assessment(study["study_id"])
+    assessment = node.assessment(node.study_of(study_instance_uid))
     assert assessment.not_assessed in (NotAssessedReason.UNKNOWN_SCANNER, NotAssessedReason.NO_IMAGES)
 
 
-def test_a_rejection_note_takes_an_image_and_its_report_back(stand_in_pacs: StandInPacs, start_node: StartNode, exam_of: ExamOf) -> None:
+def test_a_rejection_note_takes_an_image_and_its_report_back(shared: tuple[RunningNode, StandInPacs], exam_of: ExamOf) -> None:
     """Promise 5: the next report does without the image, says so and names its predecessor; with every image gone it is none but a reason."""
-    node, exam = start_node(stand_in_pacs), exam_of("A", 1, Laterality.RIGHT)
+    (node, pacs), exam = shared, exam_of("A", 3, Laterality.RIGHT)
     contents = [image.content for image in exam.images]
     send_to(node, contents)
-    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 1)], "four views are assessed")
+    wait_until(lambda: has_reached(node, exam, "done", 1), "four views are assessed")
     send_to(node, [rejection_note(contents[:1], "113037")[0]])
-    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 2)], "three views are assessed")
+    wait_until(lambda: has_reached(node, exam, "done", 2), "three views are assessed")
     send_to(node, contents[:1])
     send_to(node, [rejection_note(contents[1:], "113038")[0]])
-    wait_until(lambda: [(study["state"], study["revision"]) for study in node.studies()] == [("done", 3)], "nothing is left")
-    assert [(study["images"], study["withdrawn"]) for study in node.studies()] == [(0, 4)]
-    summaries = [report for report in reports_on(stand_in_pacs) if is_summary(report)]
+    wait_until(lambda: has_reached(node, exam, "done", 3), "nothing is left")
+    study = study_in(node, exam.study_instance_uid)
+    assert (study["images"], study["withdrawn"]) == (0, 4)
+    summaries = [report for report in reports_on(pacs, exam.study_instance_uid) if is_summary(report)]
     first, second, third = sorted(summaries, key=lambda report: int(report.SeriesNumber))
     assert len(evidence(first)) == 4
     assert evidence(second) == {image.sop_instance_uid for image in exam.images[1:]}
