@@ -19,15 +19,13 @@ def printed(**environment: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment}).stdout
 
 
-def test_the_committed_statement_is_what_the_code_says() -> None:
-    """Whoever changes a table, a timeout or a code prints it anew: `dosremc-node conformance > deploy/CONFORMANCE.md`."""
-    assert printed() == COMMITTED.read_text(), "run: dosremc-node conformance > deploy/CONFORMANCE.md"
+def test_the_committed_statement_is_what_the_code_says_and_says_nothing_of_this_machine() -> None:
+    """Whoever changes a table, a timeout or a code prints it anew: `dosremc-node conformance > deploy/CONFORMANCE.md`.
 
-
-def test_it_says_nothing_of_this_machine(tmp_path: Path) -> None:
-    """No path, no host, and nothing of the settings that are in force here."""
+    No path, no host, and nothing of the settings that are in force here.
+    """
     statement = printed(DOSREMC_NODE__AE_TITLE="CANARY", DOSREMC_RECEPTION__PORT="10999")
-    assert statement == COMMITTED.read_text()
+    assert statement == COMMITTED.read_text(), "run: dosremc-node conformance > deploy/CONFORMANCE.md"
     for word in ("CANARY", "10999", str(REPOSITORY), str(Path.home()), os.uname().nodename):
         assert word not in statement
 

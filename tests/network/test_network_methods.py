@@ -282,7 +282,7 @@ def test_the_adversary_is_dosremc_s() -> None:
     assert shapes == [(256, 768), (128, 256), (2, 128)]
 
 
-@pytest.mark.parametrize("name", ["dann", "dann_bnfc"])
+@pytest.mark.parametrize("name", [pytest.param("dann", marks=pytest.mark.slow), "dann_bnfc"])
 def test_the_domain_is_harder_to_read_after_adversarial_training(task: Task, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The domains' features lie less than half as far apart as before, and closer than the same training without reversal leaves them."""
     mild = replace(task, target=toy_examples(2, contrast=1, offset=1), plan=Plan(30, 3e-3, 16))
@@ -292,7 +292,7 @@ def test_the_domain_is_harder_to_read_after_adversarial_training(task: Task, nam
     assert against < min(_separable(task.network, mild) / 2, without)
 
 
-@pytest.mark.parametrize("name", ["dann", "dann_bnfc", "dann_domain_bn"])
+@pytest.mark.parametrize("name", ["dann", *(pytest.param(each, marks=pytest.mark.slow) for each in ("dann_bnfc", "dann_domain_bn"))])
 def test_adversarial_training_learns_the_class_from_the_source(task: Task, name: str) -> None:
     """With the source's labels turned around, malignant images end below benign ones."""
     source = task.source

@@ -215,6 +215,7 @@ def test_calibration_is_fitted_to_earlier_outcomes_and_judged_by_later_ones(situ
         calibrated(known, "Maker / New / 1", live, live.exams[-20].taken_on)
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_from_outcomes_and_flags_as_many_as_before(situation: Situation, tmp_path: Path) -> None:
     """The ranking of later exams is better than with statistics alone could be expected; filters stay the same bits."""
     live = shifted(spot=2.5)
