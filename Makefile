@@ -20,7 +20,7 @@ test: .venv/ready-for-test  ## everything but the tests marked slow or soak
 	@$(PYTHON) -m pytest -m "alone and not slow and not soak"
 
 test-slow: .venv/ready-for-test  ## the tests marked slow
-	@$(PYTHON) -m pytest -m slow
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m slow -n 2 --dist worksteal
 
 pictures: .venv/ready-for-test  ## the README's pictures anew: what OHIF shows of a positive study; leaves deploy/pictures
 	@$(PYTHON) -m pytest -q tests/system/test_system_viewer.py

@@ -21,6 +21,7 @@ TINY = Recipe(images_per_vendor=16, bank_images=8, validation_images=8, test_ima
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_training_command_writes_a_whole_release(tmp_path: Path) -> None:
     """A release whose digests hold, with a bank and an operating point for each vendor, and progress that ends at 1 for every step."""
     heard: dict[str, float] = {}
@@ -34,6 +35,7 @@ def test_the_training_command_writes_a_whole_release(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
     """Killed while it learns a bank, it simulates nothing anew, and ends with the bits that it would have had without the interruption."""
     whole = train_demonstration(tmp_path / "whole", TINY)
